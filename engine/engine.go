@@ -1,0 +1,88 @@
+// Package engine says what an engine promises: it compiles a graph for the
+// shapes it was built with and for a precision, and runs it.
+package engine
+
+import (
+	"errors"
+	"fmt"
+
+	"github.com/destseg/destseg/graph"
+)
+
+// Precision is what activations and the operands of convolutions are held in.
+// Variables, statistics and losses are at least float32 in any case.
+type Precision int
+
+const (
+	// Auto takes BFloat16 where the processor computes with it natively, else Float32.
+	Auto Precision = iota
+	// Float32 is IEEE single precision.
+	Float32
+	// BFloat16 has float32's range and 8 bits of precision.
+	BFloat16
+)
+
+var precisionNames = [...]string{"auto", "fp32", "bf16"}
+
+// String returns the name that ParsePrecision reads.
+func (p Precision) String() string {
+	if p < 0 || int(p) >= len(precisionNames) {
+		return fmt.Sprintf("Precision(%d)", int(p))
+	}
+	return precisionNames[p]
+}
+
+// ParsePrecision reads "auto", "fp32" or "bf16".
+func ParsePrecision(s string) (Precision, error) {
+	for i, name := range precisionNames {
+		if s == name {
+			return Precision(i), nil
+		}
+	}
+	return 0, fmt.Errorf("precision %q; known are auto, fp32 and bf16", s)
+}
+
+var (
+	// ErrUnavailable means that this build or machine lacks the engine. The
+	// error around it says what to install.
+	ErrUnavailable = errors.New("engine is not available")
+	// ErrUnsupported means that the engine can't compile what was asked for.
+	ErrUnsupported = errors.New("not supported by the engine")
+	// ErrUnknownTensor means that a program has no tensor of that name, or
+	// one of another size.
+	ErrUnknownTensor = errors.New("no such tensor in the program")
+)
+
+// Options of a compilation. The zero value means automatic precision and one
+// thread for each processor that the process may use.
+type Options struct {
+	Precision Precision
+	Threads   int
+}
+
+// An Engine turns graphs into programs. It is safe for concurrent use.
+type Engine interface {
+	// Name identifies the engine and its version in records and reports.
+	Name() string
+	// Compile plans a graph. The program starts with all variables at zero.
+	Compile(g *graph.Graph, o Options) (Program, error)
+}
+
+// A Program is a compiled graph with the memory it runs in. It is used by one
+// goroutine at a time.
+//
+// Tensors travel in the logical order of their shapes (N×C×H×W), row-major.
+type Program interface {
+	// Write sets an input or a variable; v has exactly its size. Inputs keep
+	// their content until the next Write.
+	Write(name string, v []float32) error
+	// Run executes the graph once and applies its updates.
+	Run() error
+	// Read copies a variable or an output of the last run into v, which has
+	// exactly its size.
+	Read(name string, v []float32) error
+	// Precision is the one in force, never Auto.
+	Precision() Precision
+	// Close frees the memory. The program can't be used afterwards.
+	Close() error
+}

@@ -1,0 +1,302 @@
+//go:build cgo
+
+package onednn
+
+/*
+#include "program.h"
+*/
+import "C"
+
+import (
+	"fmt"
+
+	"github.com/destseg/destseg/engine"
+	"github.com/destseg/destseg/graph"
+)
+
+// chain emits the steps of a chain whose last value is v.
+func (l *lowering) chain(c *chain, v graph.Value) error {
+	if c.conv == nil {
+		l.applyNorm(c, v)
+		return nil
+	}
+	if isDot(c.conv.In[1].Shape(), c.conv.Window) {
+		return l.dot(c.conv, v)
+	}
+	return l.convolve(c, v)
+}
+
+// statistics emits mean and variance of a training batch norm's operand.
+func (l *lowering) statistics(n *graph.Node) {
+	x := l.pixels(n.In[0])
+	l.fusion.uses[n.In[0]]++ // the norm itself comes later
+	l.channels = max(l.channels, x.channels())
+	l.emit(step{
+		node: n, kernel: C.DS_STATS, bf16: x.bf16, extents: []int{x.pixels(), x.channels(), x.ld},
+		operands: []*tensor{x, l.result(graph.Value{Node: n, Index: 1}), l.result(graph.Value{Node: n, Index: 2})},
+	})
+}
+
+func (l *lowering) applyNorm(c *chain, v graph.Value) {
+	n := c.norm
+	x := l.pixels(n.In[0])
+	operands := []*tensor{x, l.use(n.In[1]), l.use(n.In[2])}
+	if n.Op == graph.OpBatchNormTrain {
+		operands = append(operands, l.values[graph.Value{Node: n, Index: 1}], l.values[graph.Value{Node: n, Index: 2}])
+	} else {
+		operands = append(operands, l.use(n.In[3]), l.use(n.In[4]))
+	}
+	residual, stride := l.pixels(c.residual), 0
+	if residual != nil {
+		stride = residual.ld
+	}
+	y := l.result(v)
+	l.emit(step{
+		node: n, kernel: C.DS_NORM, operands: append(operands, residual, y), bf16: x.bf16, relu: c.relu,
+		extents: []int{x.pixels(), x.channels(), x.ld, stride, y.ld}, constants: [2]float64{n.Alpha},
+	})
+}
+
+func (l *lowering) normBackward(n *graph.Node) {
+	x := l.pixels(n.In[0])
+	gradient, stride := n.In[1], 0
+	var y *tensor
+	if mask := l.fusion.masks[n]; mask != nil {
+		y = l.pixels(mask.In[0])
+		stride = y.ld
+		gradient = mask.In[1]
+	}
+	dy := l.pixels(gradient)
+	operands := []*tensor{x, dy, y, l.use(n.In[2]), l.use(n.In[3]), l.use(n.In[4]), nil, nil}
+	target := 0
+	if v := (graph.Value{Node: n}); l.fusion.uses[v] > 0 {
+		operands[6] = l.takeOver(v, gradient, dy)
+		target = operands[6].ld
+	}
+	channels := x.channels()
+	parameters := newTensor(graph.Shape{2, channels}, false, false)
+	parameters.buf.shared = true
+	operands[7] = parameters
+	for i := range 2 {
+		l.values[graph.Value{Node: n, Index: 1 + i}] = &tensor{buf: parameters.buf, shape: graph.Shape{channels}, offset: i * channels}
+	}
+	l.channels = max(l.channels, channels)
+	l.emit(step{
+		node: n, kernel: C.DS_NORM_BACKWARD, operands: operands, bf16: x.bf16, relu: y != nil,
+		extents: []int{x.pixels(), channels, x.ld, dy.ld, stride, target}, constants: [2]float64{n.Alpha},
+	})
+}
+
+// dot is a convolution to a single channel.
+func (l *lowering) dot(n *graph.Node, v graph.Value) error {
+	x := l.pixels(n.In[0])
+	operands := []*tensor{x, l.use(n.In[1]), nil, nil}
+	if len(n.In) == 3 {
+		operands[2] = l.use(n.In[2])
+	}
+	operands[3] = l.result(v)
+	l.emit(step{node: n, kernel: C.DS_DOT, operands: operands, extents: []int{x.pixels(), x.channels(), x.ld}, bf16: x.bf16})
+	return nil
+}
+
+// specOf describes a convolution x → y for oneDNN.
+func (l *lowering) specOf(kind C.int, x, y, weights graph.Shape, w graph.Window) (C.dnn_conv_spec, error) {
+	s := C.dnn_conv_spec{
+		kind: kind,
+		n:    C.long(x[0]), c: C.long(x[1]), h: C.long(x[2]), w: C.long(x[3]),
+		o: C.long(y[1]), p: C.long(y[2]), q: C.long(y[3]),
+		kernel: C.long(weights[2]), stride: C.long(w.Stride), padding: C.long(w.Padding), dilation: C.long(w.Dilation),
+	}
+	if l.bf16 {
+		if !l.wide(x) || !l.wide(y) {
+			return s, fmt.Errorf("%w in bf16: a convolution from or to a single channel", engine.ErrUnsupported)
+		}
+		s.bf16 = 1
+	}
+	return s, nil
+}
+
+func flag(b bool) C.int {
+	if b {
+		return 1
+	}
+	return 0
+}
+
+func (l *lowering) newConvolution(s *C.dnn_conv_spec) (*C.dnn_primitive, error) {
+	var p *C.dnn_primitive
+	if err := check(C.dnn_conv_create(l.context, s, &p), "convolution"); err != nil {
+		return nil, err
+	}
+	l.own(p)
+	return p, nil
+}
+
+// own keeps a primitive until the program is closed.
+func (l *lowering) own(p *C.dnn_primitive) {
+	l.primitives = append(l.primitives, p)
+	l.scratch = max(l.scratch, int(p.scratch_size))
+}
+
+// reorder copies weights between row-major fp32 and the layout of a
+// convolution; back says which way.
+func (l *lowering) reorder(n *graph.Node, s *C.dnn_conv_spec, conv *C.dnn_primitive, from, to *tensor, back bool) (step, error) {
+	var p *C.dnn_primitive
+	if err := check(C.dnn_reorder_create(l.context, s, conv, flag(back), &p), "reordering of weights"); err != nil {
+		return step{}, err
+	}
+	l.own(p)
+	return step{node: n, primitive: p, reorder: true, operands: []*tensor{from, to}}, nil
+}
+
+// packed makes room for weights in the layout of a convolution.
+func packed(conv *C.dnn_primitive) *tensor {
+	return &tensor{buf: &buffer{bytes: int(conv.weights_size)}}
+}
+
+// weights returns an operand in the layout of a convolution.
+func (l *lowering) weights(n *graph.Node, v graph.Value, s *C.dnn_conv_spec, conv *C.dnn_primitive) (*tensor, error) {
+	from, to := l.rowMajor(v), packed(conv)
+	r, err := l.reorder(n, s, conv, from, to, false)
+	if err != nil {
+		return nil, err
+	}
+	if l.fusion.constant(v) {
+		l.freeze(v)
+		to.buf.keep = true
+		l.prepare = append(l.prepare, r)
+	} else {
+		l.emit(r)
+	}
+	return to, nil
+}
+
+// freeze notes that a variable is read by prepare.
+func (l *lowering) freeze(v graph.Value) { l.frozen[v.Node.Name] = true }
+
+// folded returns the weights and bias of a convolution with a batch norm
+// folded in.
+func (l *lowering) folded(conv, bn *graph.Node, s *C.dnn_conv_spec, p *C.dnn_primitive) (weights, bias *tensor, err error) {
+	shape := conv.In[1].Shape()
+	whole := newTensor(shape, false, false)
+	bias = newTensor(graph.Shape{shape[0]}, false, false)
+	bias.buf.keep = true
+	weights = packed(p)
+	weights.buf.keep = true
+	operands := []*tensor{l.use(conv.In[1])}
+	l.freeze(conv.In[1])
+	for _, v := range bn.In[1:] {
+		operands = append(operands, l.use(v))
+		l.freeze(v)
+	}
+	r, err := l.reorder(conv, s, p, whole, weights, false)
+	if err != nil {
+		return nil, nil, err
+	}
+	l.prepare = append(l.prepare, step{
+		node: bn, kernel: C.DS_FOLD, operands: append(operands, whole, bias),
+		extents: []int{shape[0], shape.Size() / shape[0]}, constants: [2]float64{bn.Alpha},
+	}, r)
+	return weights, bias, nil
+}
+
+func (l *lowering) convolve(c *chain, v graph.Value) error {
+	n := c.conv
+	s, err := l.specOf(C.DNN_FORWARD, n.In[0].Shape(), n.Shapes[0], n.In[1].Shape(), n.Window)
+	if err != nil {
+		return err
+	}
+	s.bias = flag(c.norm != nil || len(n.In) == 3)
+	s.sum = flag(!c.residual.IsNone())
+	s.relu = flag(c.relu)
+	s.inference = 1
+	p, err := l.newConvolution(&s)
+	if err != nil {
+		return err
+	}
+	x := l.dense(n.In[0])
+	var weights, bias *tensor
+	if c.norm != nil {
+		weights, bias, err = l.folded(n, c.norm, &s, p)
+	} else {
+		weights, err = l.weights(n, n.In[1], &s, p)
+	}
+	if err != nil {
+		return err
+	}
+	if len(n.In) == 3 {
+		bias = l.use(n.In[2])
+	}
+	var y *tensor
+	if c.residual.IsNone() {
+		y = l.result(v)
+	} else {
+		residual := l.pixels(c.residual)
+		if residual.buf == x.buf {
+			y = l.result(v)
+		} else {
+			y = l.takeOver(v, c.residual, residual)
+		}
+		if y.buf != residual.buf {
+			l.copy(n, residual, y)
+		}
+	}
+	l.emit(step{node: n, primitive: p, operands: []*tensor{x, weights, bias, y}})
+	return nil
+}
+
+func (l *lowering) convBackwardData(n *graph.Node) error {
+	v := graph.Value{Node: n}
+	if isDot(n.In[1].Shape(), n.Window) {
+		dy, w, dx := l.dense(n.In[0]), l.use(n.In[1]), l.result(v)
+		l.emit(step{
+			node: n, kernel: C.DS_DOT_BACKWARD_DATA, operands: []*tensor{dy, w, dx},
+			extents: []int{dx.pixels(), dx.channels(), dx.ld}, bf16: dx.bf16,
+		})
+		return nil
+	}
+	s, err := l.specOf(C.DNN_BACKWARD_DATA, n.Shapes[0], n.In[0].Shape(), n.In[1].Shape(), n.Window)
+	if err != nil {
+		return err
+	}
+	p, err := l.newConvolution(&s)
+	if err != nil {
+		return err
+	}
+	dy := l.dense(n.In[0])
+	w, err := l.weights(n, n.In[1], &s, p)
+	if err != nil {
+		return err
+	}
+	l.emit(step{node: n, primitive: p, operands: []*tensor{l.result(v), w, nil, dy}})
+	return nil
+}
+
+func (l *lowering) convBackwardWeights(n *graph.Node) error {
+	v := graph.Value{Node: n}
+	if isDot(n.Shapes[0], n.Window) {
+		x, dy := l.pixels(n.In[0]), l.dense(n.In[1])
+		l.channels = max(l.channels, x.channels())
+		l.emit(step{
+			node: n, kernel: C.DS_DOT_BACKWARD_WEIGHTS, operands: []*tensor{x, dy, l.plain(v)},
+			extents: []int{x.pixels(), x.channels(), x.ld}, bf16: x.bf16,
+		})
+		return nil
+	}
+	s, err := l.specOf(C.DNN_BACKWARD_WEIGHTS, n.In[0].Shape(), n.In[1].Shape(), n.Shapes[0], n.Window)
+	if err != nil {
+		return err
+	}
+	p, err := l.newConvolution(&s)
+	if err != nil {
+		return err
+	}
+	x, dy, w := l.dense(n.In[0]), l.dense(n.In[1]), packed(p)
+	l.emit(step{node: n, primitive: p, operands: []*tensor{x, w, nil, dy}})
+	r, err := l.reorder(n, &s, p, w, l.plain(v), true)
+	if err != nil {
+		return err
+	}
+	l.emit(r)
+	return nil
+}

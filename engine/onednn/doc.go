@@ -1,0 +1,17 @@
+// Package onednn runs graphs on the processor with oneDNN, the library under
+// PyTorch's and TensorFlow's CPU layers, in fp32 and bf16.
+//
+// Compile lowers a graph in one pass to a flat list of steps, each a oneDNN
+// convolution or a kernel of this package, and plans one block of memory for
+// all tensors. A run is one call into C.
+//
+// Activations are stored channels last. Frozen batch norms are folded into
+// their convolutions, whose bias, residual sum and ReLU are applied while the
+// result is in the registers; trained ones are fused with the sum and ReLU
+// that follow. Weights are held row-major in fp32 and copied to the layout and
+// precision that the convolution prefers: once when frozen, each step when
+// trained.
+//
+// The package needs cgo and the library's headers (Debian: libdnnl-dev,
+// Homebrew: onednn). Without cgo, [New] returns engine.ErrUnavailable.
+package onednn

@@ -1,0 +1,95 @@
+//go:build cgo
+
+package onednn
+
+/*
+#cgo CFLAGS: -std=gnu11 -O3 -fopenmp -Wall -Wextra
+#cgo LDFLAGS: -ldnnl -lgomp -lm
+#include "program.h"
+*/
+import "C"
+
+import (
+	"fmt"
+	"runtime"
+
+	"github.com/destseg/destseg/engine"
+	"github.com/destseg/destseg/graph"
+)
+
+// New returns the engine.
+func New() (engine.Engine, error) { return dnn{}, nil }
+
+type dnn struct{}
+
+// Name implements engine.Engine.
+func (dnn) Name() string {
+	v := int(C.dnn_version())
+	return fmt.Sprintf("oneDNN %d.%d.%d", v/10000, v/100%100, v%100)
+}
+
+// Compile implements engine.Engine.
+func (dnn) Compile(g *graph.Graph, o engine.Options) (engine.Program, error) {
+	precision := o.Precision
+	if precision == engine.Auto {
+		precision = engine.Float32
+		if C.dnn_native_bf16() != 0 {
+			precision = engine.BFloat16
+		}
+	}
+	threads := o.Threads
+	if threads <= 0 {
+		threads = runtime.GOMAXPROCS(0)
+	}
+	p := &program{precision: precision, thread: startThread()}
+	var err error
+	p.thread.do(func() {
+		C.ds_thread_init(C.int(threads))
+		err = p.compile(g, threads)
+	})
+	if err != nil {
+		p.Close()
+		return nil, fmt.Errorf("oneDNN: %w", err)
+	}
+	return p, nil
+}
+
+// A thread is one thread of the operating system that runs what it is given.
+// OpenMP keeps a pool of workers for each thread that it is called from, so a
+// program stays on one.
+type thread struct {
+	calls chan func()
+	done  chan struct{}
+}
+
+func startThread() *thread {
+	t := &thread{calls: make(chan func()), done: make(chan struct{})}
+	go func() {
+		runtime.LockOSThread() // never unlocked: the thread ends with the goroutine
+		for f := range t.calls {
+			f()
+			t.done <- struct{}{}
+		}
+	}()
+	return t
+}
+
+func (t *thread) do(f func()) {
+	t.calls <- f
+	<-t.done
+}
+
+func (t *thread) stop() { close(t.calls) }
+
+// check turns a status of oneDNN into an error.
+func check(status C.int, what string) error {
+	switch status {
+	case C.dnnl_success:
+		return nil
+	case C.dnnl_unimplemented:
+		return fmt.Errorf("%w: %s", engine.ErrUnsupported, what)
+	case C.dnnl_out_of_memory:
+		return fmt.Errorf("%s: out of memory; a smaller batch needs less", what)
+	}
+	return fmt.Errorf("%s: status %d", what, int(status))
+}

@@ -1,0 +1,68 @@
+// The engine's own kernels: everything but the convolutions.
+//
+// Activations are channels last: pixel i of a tensor with C channels and
+// stride ld starts at element i·ld. They are float, or bf16 where their `bf`
+// is set; everything else is float. Work is split by static ranges, and
+// partial sums are added in the order of the threads, so that a result depends
+// on the number of threads alone.
+#ifndef DESTSEG_KERNELS_H
+#define DESTSEG_KERNELS_H
+
+// ds_args are the operands of a kernel; each kernel says what it expects.
+typedef struct {
+    void *p[8];   // tensors, NULL where an optional one is absent
+    long n[12];   // extents and strides, in elements
+    float f[2];   // constants
+    int bf;       // activations are bf16
+    int relu;     // a ReLU is fused
+    int threads;  // set by the program
+    double *work; // ds_work_size doubles, set by the program
+} ds_args;
+
+enum ds_kernel {
+    DS_TO_PIXELS,     // p: planes N×C×HW float, y; n: N C HW
+    DS_FROM_PIXELS,   // p: x, planes N×C×HW float; n: N C HW ldx
+    DS_STATS,         // p: x, mean, var; n: P C ldx
+    DS_NORM,          // p: x, scale, shift, mean, var, residual, y; n: P C ldx ldr ldy; f: epsilon; relu
+    DS_NORM_BACKWARD, // p: x, dy, y, scale, mean, var, dx, dparams (scale then shift); n: P C ldx lddy ldy lddx; f: epsilon; relu: y masks dy
+    DS_RELU,          // p: x, y; n: P C ldx ldy
+    DS_RELU_BACKWARD, // p: y, dy, dx; n: P C ldy lddy lddx
+    DS_ADD,           // p: a, b, y; n: P C lda ldb ldy
+    DS_MUL,           // as DS_ADD
+    DS_MIX,           // as DS_ADD; f: alpha beta
+    DS_AFFINE,        // p: x, y; n: P C ldx ldy; f: factor offset
+    DS_SIGMOID,       // as DS_RELU
+    DS_SIGMOID_BACKWARD, // as DS_RELU_BACKWARD
+    DS_STEP,          // as DS_RELU; f: threshold
+    DS_COPY,          // as DS_RELU
+    DS_ZERO,          // p: y; n: P C ldy
+    DS_MAXPOOL,       // p: x, y, place (bytes); n: N H W C P Q kernel stride padding dilation
+    DS_MAXPOOL_BACKWARD, // p: place, dy, dx; n: as DS_MAXPOOL
+    DS_RESIZE,        // p: x, y; n: N H W P Q C ldx ldy (H×W to P×Q)
+    DS_RESIZE_BACKWARD, // p: dy, dx; n: N H W P Q C lddy lddx
+    DS_MEANPOOL,      // p: x, y; n: N HW C ldx
+    DS_MEANPOOL_BACKWARD, // p: dy, dx; n: N HW C
+    DS_COSINE,        // p: a, b, product, similarity; n: P C lda ldb ldp; f: epsilon, factor of product
+    DS_COSINE_BACKWARD, // p: a, b, dproduct, dsimilarity, da, db; n: P C lda ldb ldp; f: epsilon
+    DS_SUM,           // p: x, y; n: P C ldx
+    DS_BROADCAST,     // p: scalar or NULL, y; n: P C ldy; f: value where there is no scalar
+    DS_FOCAL,         // p: p, t, y; n: count; f: gamma
+    DS_FOCAL_BACKWARD, // p: p, t, dy, dp; n: count; f: gamma
+    DS_L1,            // p: p, t, y; n: count
+    DS_L1_BACKWARD,   // p: p, t, dy, dp; n: count
+    DS_CHANNEL_SUM,   // p: x, y; n: P C ldx
+    DS_DOT,           // p: x, w, bias, y float; n: P C ldx: convolution 1×1 to one channel
+    DS_DOT_BACKWARD_DATA, // p: dy float, w, dx; n: P C lddx
+    DS_DOT_BACKWARD_WEIGHTS, // p: x, dy float, dw; n: P C ldx
+    DS_SGD,           // p: w, gradient, momentum, rate; n: count; f: momentum, decay
+    DS_FOLD,          // p: w, scale, shift, mean, var, w', bias'; n: O, elements per O; f: epsilon
+    DS_KERNELS
+};
+
+void ds_kernel_run(int kernel, const ds_args *a);
+
+// ds_work_size is how many doubles ds_args.work needs for tensors of up to
+// that many channels.
+long ds_work_size(int threads, long channels);
+
+#endif

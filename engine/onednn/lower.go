@@ -1,0 +1,526 @@
+//go:build cgo
+
+package onednn
+
+/*
+#include "program.h"
+*/
+import "C"
+
+import (
+	"fmt"
+	"slices"
+
+	"github.com/destseg/destseg/engine"
+	"github.com/destseg/destseg/graph"
+)
+
+// A step is a kernel with its operands, or a primitive with (source, weights
+// or target, bias, destination).
+type step struct {
+	node      *graph.Node // what it computes, for profiles
+	kernel    C.int
+	primitive *C.dnn_primitive
+	reorder   bool
+	operands  []*tensor // nil where an optional one is absent
+	extents   []int
+	constants [2]float64
+	bf16      bool
+	relu      bool
+}
+
+// A lowering turns a graph into steps.
+type lowering struct {
+	context *C.dnn_context
+	bf16    bool
+	graph   *graph.Graph
+	fusion  fusion
+
+	prepare []step // run once after a frozen variable has changed
+	run     []step
+	frozen  map[string]bool // variables that prepare reads
+
+	values     map[graph.Value]*tensor
+	converted  map[graph.Value]*tensor // inputs as pixels
+	outputs    map[string]*tensor
+	primitives []*C.dnn_primitive
+	channels   int // most that a kernel with sums sees
+	scratch    int // bytes that the neediest primitive wants
+}
+
+func newTensor(shape graph.Shape, pixel, bf16 bool) *tensor {
+	t := &tensor{buf: &buffer{}, shape: shape, pixel: pixel, bf16: bf16}
+	if pixel {
+		t.ld = shape[1]
+	}
+	t.buf.bytes = shape.Size() * t.elementSize()
+	return t
+}
+
+// wide reports whether activations of a shape are held in bf16. Maps of a
+// single channel are results and stay in fp32.
+func (l *lowering) wide(shape graph.Shape) bool { return l.bf16 && shape[1] > 1 }
+
+// result makes the tensor of an activation, or of a vector or scalar. What
+// goes into a concatenation alone is written in place there.
+func (l *lowering) result(v graph.Value) *tensor {
+	shape := v.Shape()
+	if place, ok := l.fusion.places[v]; ok {
+		whole := l.values[place.whole]
+		if whole == nil {
+			whole = newTensor(place.whole.Shape(), true, l.wide(place.whole.Shape()))
+			l.values[place.whole] = whole
+		}
+		t := whole.slice(place.first, shape)
+		l.values[v] = t
+		return t
+	}
+	pixel := len(shape) == 4
+	t := newTensor(shape, pixel, pixel && l.wide(shape))
+	l.values[v] = t
+	return t
+}
+
+// plain makes a row-major fp32 tensor.
+func (l *lowering) plain(v graph.Value) *tensor {
+	t := newTensor(v.Shape(), false, false)
+	l.values[v] = t
+	return t
+}
+
+// use returns an operand and counts the use.
+func (l *lowering) use(v graph.Value) *tensor {
+	if v.IsNone() {
+		return nil
+	}
+	l.fusion.uses[v]--
+	return l.values[v]
+}
+
+// pixels returns an operand channels last.
+func (l *lowering) pixels(v graph.Value) *tensor {
+	t := l.use(v)
+	if t == nil || t.pixel {
+		return t
+	}
+	if c, ok := l.converted[v]; ok {
+		return c
+	}
+	wide := l.wide(t.shape)
+	if !wide && (t.shape[1] == 1 || t.shape[2]*t.shape[3] == 1) { // the same in both orders
+		t.buf.shared = true
+		c := &tensor{buf: t.buf, shape: t.shape, pixel: true, ld: t.shape[1]}
+		l.converted[v] = c
+		return c
+	}
+	c := newTensor(t.shape, true, wide)
+	c.buf.shared = true
+	l.converted[v] = c
+	l.emit(step{
+		node: v.Node, kernel: C.DS_TO_PIXELS, operands: []*tensor{t, c},
+		extents: []int{t.shape[0], t.shape[1], t.shape[2] * t.shape[3]}, bf16: wide,
+	})
+	return c
+}
+
+// dense returns an operand channels last and without gaps.
+func (l *lowering) dense(v graph.Value) *tensor {
+	t := l.pixels(v)
+	if t == nil || t.dense() {
+		return t
+	}
+	c := newTensor(t.shape, true, t.bf16)
+	l.copy(v.Node, t, c)
+	return c
+}
+
+// rowMajor returns an operand in the logical order and fp32.
+func (l *lowering) rowMajor(v graph.Value) *tensor {
+	t := l.use(v)
+	if !t.pixel {
+		return t
+	}
+	c := newTensor(t.shape, false, false)
+	l.emit(fromPixels(v.Node, t, c))
+	return c
+}
+
+// snapshot is rowMajor, in memory that no update changes.
+func (l *lowering) snapshot(v graph.Value) *tensor {
+	t := l.rowMajor(v)
+	if !t.buf.keep {
+		return t
+	}
+	c := newTensor(t.shape, false, false)
+	l.copy(v.Node, t, c)
+	return c
+}
+
+func fromPixels(n *graph.Node, from, to *tensor) step {
+	s := from.shape
+	return step{
+		node: n, kernel: C.DS_FROM_PIXELS, operands: []*tensor{from, to},
+		extents: []int{s[0], s[1], s[2] * s[3], from.ld}, bf16: from.bf16,
+	}
+}
+
+// takeOver returns the tensor of a result, in the memory of an operand that
+// has just been used for the last time if that fits.
+func (l *lowering) takeOver(result, operand graph.Value, t *tensor) *tensor {
+	_, placed := l.fusion.places[result]
+	wide := len(result.Shape()) == 4 && l.wide(result.Shape())
+	if placed || l.fusion.uses[operand] > 0 || t.buf.shared || t.buf.keep || !t.dense() || t.bf16 != wide ||
+		!t.shape.Equal(result.Shape()) || operand.Node.Op == graph.OpInput || operand.Node.Op == graph.OpVariable {
+		if !t.pixel {
+			return l.plain(result)
+		}
+		return l.result(result)
+	}
+	same := *t
+	l.values[result] = &same
+	return &same
+}
+
+func (l *lowering) emit(s step) { l.run = append(l.run, s) }
+
+func (l *lowering) copy(n *graph.Node, from, to *tensor) {
+	count, width, stride := from.rows()
+	_, _, target := to.rows()
+	l.emit(step{
+		node: n, kernel: C.DS_COPY, operands: []*tensor{from, to},
+		extents: []int{count, width, stride, target}, bf16: from.bf16,
+	})
+}
+
+// lower emits the steps of all nodes that an output or update needs.
+func (l *lowering) lower() error {
+	for _, n := range l.graph.Nodes {
+		if !l.fusion.needed[n] || l.fusion.absorbed[n] || n.Op == graph.OpSGD {
+			continue
+		}
+		if err := l.node(n); err != nil {
+			return fmt.Errorf("%s %v: %w", n.Op, n.Shapes[0], err)
+		}
+	}
+	for _, o := range l.graph.Outputs {
+		t := l.snapshot(o.Value)
+		t.buf.keep = true
+		l.outputs[o.Name] = t
+	}
+	l.updates()
+	return nil
+}
+
+// updates come last, since every node reads what variables held before.
+func (l *lowering) updates() {
+	type assignment struct {
+		variable *graph.Node
+		value    *tensor
+	}
+	var assignments []assignment
+	for _, u := range l.graph.Updates {
+		if u.Value.Node.Op != graph.OpSGD {
+			assignments = append(assignments, assignment{u.Variable, l.snapshot(u.Value)})
+		}
+	}
+	for _, a := range assignments {
+		l.copy(a.variable, a.value, l.values[graph.Value{Node: a.variable}])
+	}
+	for _, n := range l.graph.Nodes {
+		if n.Op != graph.OpSGD || !l.fusion.needed[n] {
+			continue
+		}
+		operands := make([]*tensor, len(n.In))
+		for i, in := range n.In {
+			operands[i] = l.rowMajor(in)
+		}
+		l.emit(step{
+			node: n, kernel: C.DS_SGD, operands: operands,
+			extents: []int{n.Shapes[0].Size()}, constants: [2]float64{n.Alpha, n.Beta},
+		})
+	}
+}
+
+func (l *lowering) node(n *graph.Node) error {
+	v := graph.Value{Node: n}
+	if c, ok := l.fusion.chains[n]; ok {
+		return l.chain(c, v)
+	}
+	switch n.Op {
+	case graph.OpInput, graph.OpVariable:
+		l.plain(v).buf.keep = true
+	case graph.OpConv:
+		return l.chain(&chain{conv: n}, v)
+	case graph.OpBatchNorm:
+		return l.chain(&chain{norm: n}, v)
+	case graph.OpBatchNormTrain:
+		l.statistics(n)
+		if !l.fusion.started[n] {
+			return l.chain(&chain{norm: n}, v)
+		}
+	case graph.OpReLU:
+		l.elementwise(n, C.DS_RELU)
+	case graph.OpAdd:
+		l.elementwise(n, C.DS_ADD)
+	case graph.OpMul:
+		l.elementwise(n, C.DS_MUL)
+	case graph.OpMix:
+		l.elementwise(n, C.DS_MIX)
+	case graph.OpAffine:
+		l.elementwise(n, C.DS_AFFINE)
+	case graph.OpSigmoid:
+		l.elementwise(n, C.DS_SIGMOID)
+	case graph.OpStep:
+		l.elementwise(n, C.DS_STEP)
+	case graph.OpReLUBackward:
+		l.elementwise(n, C.DS_RELU_BACKWARD)
+	case graph.OpSigmoidBackward:
+		l.elementwise(n, C.DS_SIGMOID_BACKWARD)
+	case graph.OpMaxPool, graph.OpMaxPoolBackward:
+		l.maxPool(n)
+	case graph.OpResize, graph.OpResizeBackward:
+		l.resize(n)
+	case graph.OpMeanPool, graph.OpMeanPoolBackward:
+		l.meanPool(n)
+	case graph.OpConcat:
+		return l.concat(n)
+	case graph.OpSlice:
+		x := l.pixels(n.In[0])
+		if x.bf16 != l.wide(n.Shapes[0]) {
+			return fmt.Errorf("%w in bf16: a single channel", engine.ErrUnsupported)
+		}
+		l.values[v] = x.slice(int(n.Alpha), n.Shapes[0])
+	case graph.OpPadChannels:
+		return l.padChannels(n)
+	case graph.OpCosine:
+		l.cosine(n)
+	case graph.OpCosineBackward:
+		l.cosineBackward(n)
+	case graph.OpSum, graph.OpChannelSum:
+		l.sum(n)
+	case graph.OpBroadcast:
+		y := l.result(v)
+		count, width, stride := y.rows()
+		l.emit(step{
+			node: n, kernel: C.DS_BROADCAST, operands: []*tensor{l.use(n.In[0]), y},
+			extents: []int{count, width, stride}, constants: [2]float64{n.Alpha}, bf16: y.bf16,
+		})
+	case graph.OpFocal, graph.OpL1, graph.OpFocalBackward, graph.OpL1Backward:
+		l.loss(n)
+	case graph.OpConvBackwardData:
+		return l.convBackwardData(n)
+	case graph.OpConvBackwardWeights:
+		return l.convBackwardWeights(n)
+	case graph.OpBatchNormBackward:
+		l.normBackward(n)
+	default:
+		return engine.ErrUnsupported
+	}
+	return nil
+}
+
+func (l *lowering) elementwise(n *graph.Node, kernel C.int) {
+	operands := make([]*tensor, len(n.In), len(n.In)+1)
+	anyPixel := false
+	for _, in := range n.In {
+		anyPixel = anyPixel || l.values[in].pixel
+	}
+	for i, in := range n.In {
+		if anyPixel {
+			operands[i] = l.pixels(in)
+		} else {
+			operands[i] = l.use(in)
+		}
+	}
+	y := l.takeOver(graph.Value{Node: n}, n.In[0], operands[0])
+	count, width, _ := y.rows()
+	extents := []int{count, width}
+	for _, t := range append(operands, y) {
+		_, _, stride := t.rows()
+		extents = append(extents, stride)
+	}
+	l.emit(step{
+		node: n, kernel: kernel, operands: append(operands, y), extents: extents,
+		constants: [2]float64{n.Alpha, n.Beta}, bf16: y.bf16,
+	})
+}
+
+func (l *lowering) maxPool(n *graph.Node) {
+	big, small := n.In[0].Shape(), n.Shapes[0]
+	var operands []*tensor
+	bf16 := false
+	if n.Op == graph.OpMaxPool {
+		x, y := l.dense(n.In[0]), l.result(graph.Value{Node: n})
+		var place *tensor
+		if l.fusion.uses[graph.Value{Node: n, Index: 1}] > 0 {
+			place = &tensor{buf: &buffer{bytes: small.Size()}, shape: small, pixel: true, ld: small[1]}
+			l.values[graph.Value{Node: n, Index: 1}] = place
+		}
+		operands, bf16 = []*tensor{x, y, place}, x.bf16
+	} else {
+		big, small = n.Shapes[0], n.In[1].Shape()
+		place, dy := l.use(n.In[0]), l.dense(n.In[1])
+		operands, bf16 = []*tensor{place, dy, l.result(graph.Value{Node: n})}, dy.bf16
+	}
+	kernel := C.int(C.DS_MAXPOOL)
+	if n.Op == graph.OpMaxPoolBackward {
+		kernel = C.DS_MAXPOOL_BACKWARD
+	}
+	w := n.Window
+	l.emit(step{
+		node: n, kernel: kernel, operands: operands, bf16: bf16,
+		extents: []int{big[0], big[2], big[3], big[1], small[2], small[3], w.Kernel, w.Stride, w.Padding, w.Dilation},
+	})
+}
+
+func (l *lowering) resize(n *graph.Node) {
+	x, y := l.pixels(n.In[0]), l.result(graph.Value{Node: n})
+	from, to, kernel := x.shape, y.shape, C.int(C.DS_RESIZE)
+	if n.Op == graph.OpResizeBackward {
+		from, to, kernel = y.shape, x.shape, C.DS_RESIZE_BACKWARD
+	}
+	l.emit(step{
+		node: n, kernel: kernel, operands: []*tensor{x, y}, bf16: x.bf16,
+		extents: []int{from[0], from[2], from[3], to[2], to[3], from[1], x.ld, y.ld},
+	})
+}
+
+func (l *lowering) meanPool(n *graph.Node) {
+	if n.Op == graph.OpMeanPool {
+		x, y := l.pixels(n.In[0]), l.result(graph.Value{Node: n})
+		l.emit(step{
+			node: n, kernel: C.DS_MEANPOOL, operands: []*tensor{x, y}, bf16: x.bf16,
+			extents: []int{x.shape[0], x.shape[2] * x.shape[3], x.shape[1], x.ld},
+		})
+		return
+	}
+	dy, dx := l.dense(n.In[0]), l.result(graph.Value{Node: n})
+	l.emit(step{
+		node: n, kernel: C.DS_MEANPOOL_BACKWARD, operands: []*tensor{dy, dx}, bf16: dy.bf16,
+		extents: []int{dx.shape[0], dx.shape[2] * dx.shape[3], dx.shape[1]},
+	})
+}
+
+// concat copies what its producers could not write in place.
+func (l *lowering) concat(n *graph.Node) error {
+	v := graph.Value{Node: n}
+	whole := l.values[v]
+	if whole == nil {
+		whole = l.result(v)
+	}
+	first := 0
+	for _, in := range n.In {
+		count := in.Shape()[1]
+		if _, placed := l.fusion.places[in]; placed {
+			l.use(in)
+		} else {
+			x := l.pixels(in)
+			if x.bf16 != whole.bf16 {
+				return fmt.Errorf("%w in bf16: a single channel", engine.ErrUnsupported)
+			}
+			shared := whole.buf.shared
+			l.copy(n, x, whole.slice(first, in.Shape()))
+			whole.buf.shared = shared
+		}
+		first += count
+	}
+	whole.buf.shared = false // its parts are written, and nothing else reads them
+	return nil
+}
+
+func (l *lowering) padChannels(n *graph.Node) error {
+	x, y := l.pixels(n.In[0]), l.result(graph.Value{Node: n})
+	if x.bf16 != y.bf16 {
+		return fmt.Errorf("%w in bf16: a single channel", engine.ErrUnsupported)
+	}
+	l.emit(step{
+		node: n, kernel: C.DS_ZERO, operands: []*tensor{y},
+		extents: []int{y.pixels(), y.channels(), y.ld}, bf16: y.bf16,
+	})
+	shared := y.buf.shared
+	l.copy(n, x, y.slice(int(n.Alpha), x.shape))
+	y.buf.shared = shared
+	return nil
+}
+
+func (l *lowering) cosine(n *graph.Node) {
+	a, b := l.pixels(n.In[0]), l.pixels(n.In[1])
+	product, factor := graph.Value{Node: n}, 1.0
+	if affine := l.fusion.factors[n]; affine != nil {
+		product, factor = graph.Value{Node: affine}, affine.Alpha
+	}
+	similarity := graph.Value{Node: n, Index: 1}
+	operands := []*tensor{a, b, nil, nil}
+	stride := 0
+	if l.fusion.uses[product] > 0 {
+		operands[2] = l.result(product)
+		stride = operands[2].ld
+	}
+	if l.fusion.uses[similarity] > 0 {
+		operands[3] = l.result(similarity)
+	}
+	l.emit(step{
+		node: n, kernel: C.DS_COSINE, operands: operands, bf16: a.bf16,
+		extents: []int{a.pixels(), a.channels(), a.ld, b.ld, stride}, constants: [2]float64{n.Alpha, factor},
+	})
+}
+
+func (l *lowering) cosineBackward(n *graph.Node) {
+	operands := []*tensor{l.pixels(n.In[0]), l.pixels(n.In[1]), nil, nil, nil, nil}
+	stride := 0
+	if !n.In[2].IsNone() {
+		operands[2] = l.pixels(n.In[2])
+		stride = operands[2].ld
+	}
+	if !n.In[3].IsNone() {
+		operands[3] = l.dense(n.In[3])
+	}
+	for i := range 2 {
+		if v := (graph.Value{Node: n, Index: i}); l.fusion.uses[v] > 0 {
+			operands[4+i] = l.result(v)
+		}
+	}
+	a, b := operands[0], operands[1]
+	l.emit(step{
+		node: n, kernel: C.DS_COSINE_BACKWARD, operands: operands, bf16: a.bf16,
+		extents: []int{a.pixels(), a.channels(), a.ld, b.ld, stride}, constants: [2]float64{n.Alpha},
+	})
+}
+
+func (l *lowering) sum(n *graph.Node) {
+	x, kernel := l.use(n.In[0]), C.int(C.DS_SUM)
+	if n.Op == graph.OpChannelSum {
+		l.fusion.uses[n.In[0]]++
+		x, kernel = l.pixels(n.In[0]), C.DS_CHANNEL_SUM
+	}
+	extents := []int{x.shape.Size(), 1, 1}
+	if x.pixel {
+		extents = []int{x.pixels(), x.channels(), x.ld}
+	}
+	l.channels = max(l.channels, extents[1])
+	l.emit(step{node: n, kernel: kernel, operands: []*tensor{x, l.result(graph.Value{Node: n})}, extents: extents, bf16: x.bf16})
+}
+
+func (l *lowering) loss(n *graph.Node) {
+	p, t := l.dense(n.In[0]), l.dense(n.In[1])
+	operands := []*tensor{p, t}
+	if len(n.In) == 3 {
+		operands = append(operands, l.use(n.In[2]))
+	}
+	kernels := map[graph.Op]C.int{
+		graph.OpFocal: C.DS_FOCAL, graph.OpFocalBackward: C.DS_FOCAL_BACKWARD, graph.OpL1: C.DS_L1, graph.OpL1Backward: C.DS_L1_BACKWARD,
+	}
+	l.emit(step{
+		node: n, kernel: kernels[n.Op], operands: append(operands, l.result(graph.Value{Node: n})),
+		extents: []int{p.shape.Size()}, constants: [2]float64{n.Alpha}, bf16: p.bf16,
+	})
+}
+
+// isDot reports whether a convolution maps each pixel to one number.
+func isDot(weights graph.Shape, w graph.Window) bool {
+	return weights[0] == 1 && weights[2] == 1 && w.Stride == 1 && w.Padding == 0
+}
+
+func sortBySize(b []*buffer) {
+	slices.SortStableFunc(b, func(x, y *buffer) int { return y.bytes - x.bytes })
+}

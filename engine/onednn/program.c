@@ -1,0 +1,97 @@
+#include "program.h"
+
+#include <omp.h>
+#include <stdlib.h>
+#include <sys/mman.h>
+#include <time.h>
+
+#ifndef MAP_ANONYMOUS
+#define MAP_ANONYMOUS MAP_ANON
+#endif
+
+typedef struct {
+    dnn_primitive *primitive; // or, where NULL, a kernel
+    int kernel;
+    ds_args args;
+} step;
+
+struct ds_program {
+    step *steps;
+    int count, room, threads;
+};
+
+ds_program *ds_program_new(int threads) {
+    ds_program *p = calloc(1, sizeof *p);
+    if (p) p->threads = threads;
+    return p;
+}
+
+void ds_program_free(ds_program *p) {
+    if (!p) return;
+    free(p->steps);
+    free(p);
+}
+
+void ds_thread_init(int threads) {
+    omp_set_dynamic(0);
+    omp_set_num_threads(threads);
+}
+
+static step *append(ds_program *p) {
+    if (p->count == p->room) {
+        int room = p->room ? 2 * p->room : 64;
+        step *s = realloc(p->steps, room * sizeof *s);
+        if (!s) return NULL;
+        p->steps = s, p->room = room;
+    }
+    return &p->steps[p->count++];
+}
+
+int ds_append_primitive(ds_program *p, dnn_primitive *primitive) {
+    step *s = append(p);
+    if (!s) return dnnl_out_of_memory;
+    *s = (step){.primitive = primitive};
+    return 0;
+}
+
+int ds_append_kernel(ds_program *p, int kernel, const ds_args *a) {
+    step *s = append(p);
+    if (!s) return dnnl_out_of_memory;
+    *s = (step){.kernel = kernel, .args = *a};
+    s->args.threads = p->threads;
+    return 0;
+}
+
+static double now(void) {
+    struct timespec t;
+    clock_gettime(CLOCK_MONOTONIC, &t);
+    return t.tv_sec + 1e-9 * t.tv_nsec;
+}
+
+int ds_run(ds_program *p, dnn_context *c, double *seconds) {
+    for (int i = 0; i < p->count; i++) {
+        double start = seconds ? now() : 0;
+        step *s = &p->steps[i];
+        if (s->primitive) {
+            int status = dnn_execute(c, s->primitive);
+            if (status) return status;
+        } else {
+            ds_kernel_run(s->kernel, &s->args);
+        }
+        if (seconds) seconds[i] += now() - start;
+    }
+    return 0;
+}
+
+void *ds_memory_new(size_t bytes) {
+    void *m = mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    if (m == MAP_FAILED) return NULL;
+#ifdef MADV_HUGEPAGE
+    madvise(m, bytes, MADV_HUGEPAGE);
+#endif
+    return m;
+}
+
+void ds_memory_free(void *memory, size_t bytes) {
+    if (memory) munmap(memory, bytes);
+}

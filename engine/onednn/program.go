@@ -1,0 +1,217 @@
+//go:build cgo
+
+package onednn
+
+/*
+#include <string.h>
+#include "program.h"
+*/
+import "C"
+
+import (
+	"fmt"
+	"maps"
+	"unsafe"
+
+	"github.com/destseg/destseg/engine"
+	"github.com/destseg/destseg/graph"
+)
+
+// program implements engine.Program.
+type program struct {
+	precision engine.Precision
+	thread    *thread
+
+	context      *C.dnn_context
+	primitives   []*C.dnn_primitive
+	prepare, run *C.ds_program
+	memory       unsafe.Pointer
+	bytes        int
+
+	writable map[string]*tensor // inputs and variables
+	readable map[string]*tensor // variables and outputs
+	frozen   map[string]bool    // variables that prepare reads
+	ready    bool               // prepare has run since they were written
+}
+
+func (p *program) compile(g *graph.Graph, threads int) error {
+	if err := check(C.dnn_open(&p.context), "opening the engine"); err != nil {
+		return err
+	}
+	l := &lowering{
+		context: p.context, bf16: p.precision == engine.BFloat16, graph: g, fusion: newFusion(g),
+		frozen: map[string]bool{}, values: map[graph.Value]*tensor{}, converted: map[graph.Value]*tensor{}, outputs: map[string]*tensor{},
+	}
+	err := l.lower()
+	p.primitives = l.primitives
+	if err != nil {
+		return err
+	}
+	p.writable, p.readable, p.frozen = map[string]*tensor{}, map[string]*tensor{}, l.frozen
+	for _, n := range g.Inputs {
+		p.writable[n.Name] = l.values[graph.Value{Node: n}]
+	}
+	for _, n := range g.Variables {
+		t := l.values[graph.Value{Node: n}]
+		p.writable[n.Name], p.readable[n.Name] = t, t
+	}
+	maps.Copy(p.readable, l.outputs)
+	return p.assemble(l, threads)
+}
+
+// assemble plans the memory, binds all operands to it and builds the lists of
+// steps.
+func (p *program) assemble(l *lowering, threads int) error {
+	scratch := &buffer{bytes: l.scratch, keep: true}
+	work := &buffer{bytes: 8 * int(C.ds_work_size(C.int(threads), C.long(l.channels))), keep: true}
+	buffers := []*buffer{scratch, work}
+	seen := map[*buffer]bool{}
+	touch := func(t *tensor, at int) {
+		if t == nil {
+			return
+		}
+		if !seen[t.buf] {
+			seen[t.buf] = true
+			t.buf.first = at
+			buffers = append(buffers, t.buf)
+		}
+		t.buf.last = at
+	}
+	for i, s := range append(append([]step{}, l.prepare...), l.run...) {
+		for _, t := range s.operands {
+			touch(t, i)
+		}
+	}
+	for _, list := range []map[string]*tensor{p.writable, p.readable} {
+		for _, t := range list {
+			touch(t, 0)
+		}
+	}
+	p.bytes = layOut(buffers)
+	if p.memory = C.ds_memory_new(C.size_t(p.bytes)); p.memory == nil {
+		return fmt.Errorf("no memory for %d MiB; a smaller batch needs less", p.bytes>>20)
+	}
+	p.prepare, p.run = C.ds_program_new(C.int(threads)), C.ds_program_new(C.int(threads))
+	if p.prepare == nil || p.run == nil {
+		return fmt.Errorf("out of memory")
+	}
+	at := func(b *buffer) unsafe.Pointer { return unsafe.Add(p.memory, b.offset) }
+	for _, part := range []struct {
+		steps []step
+		list  *C.ds_program
+	}{{l.prepare, p.prepare}, {l.run, p.run}} {
+		for _, s := range part.steps {
+			if err := p.append(part.list, s, at(scratch), at(work)); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+// address of a tensor's first element; nil for an absent one.
+func (p *program) address(t *tensor) unsafe.Pointer {
+	if t == nil {
+		return nil
+	}
+	return unsafe.Add(p.memory, t.buf.offset+t.offset*t.elementSize())
+}
+
+func (p *program) append(list *C.ds_program, s step, scratch, work unsafe.Pointer) error {
+	if s.primitive != nil {
+		o := s.operands
+		var status C.int
+		if s.reorder {
+			status = C.dnn_reorder_bind(s.primitive, p.address(o[0]), p.address(o[1]), scratch)
+		} else {
+			status = C.dnn_conv_bind(s.primitive, p.address(o[0]), p.address(o[1]), p.address(o[2]), p.address(o[3]), scratch)
+		}
+		if status == 0 {
+			status = C.ds_append_primitive(list, s.primitive)
+		}
+		return check(status, s.node.Op.String())
+	}
+	a := C.ds_args{bf: flag(s.bf16), relu: flag(s.relu), work: (*C.double)(work)}
+	for i, t := range s.operands {
+		a.p[i] = p.address(t)
+	}
+	for i, n := range s.extents {
+		a.n[i] = C.long(n)
+	}
+	for i, f := range s.constants {
+		a.f[i] = C.float(f)
+	}
+	return check(C.ds_append_kernel(list, s.kernel, &a), s.node.Op.String())
+}
+
+// find checks a name and a length.
+func find(list map[string]*tensor, name string, length int) (*tensor, error) {
+	t, ok := list[name]
+	if !ok {
+		return nil, fmt.Errorf("%w: %q", engine.ErrUnknownTensor, name)
+	}
+	if size := t.shape.Size(); size != length {
+		return nil, fmt.Errorf("%w: %q holds %d values, not %d", engine.ErrUnknownTensor, name, size, length)
+	}
+	return t, nil
+}
+
+// Write implements engine.Program.
+func (p *program) Write(name string, v []float32) error {
+	t, err := find(p.writable, name, len(v))
+	if err != nil {
+		return err
+	}
+	copy(unsafe.Slice((*float32)(p.address(t)), len(v)), v)
+	if p.frozen[name] {
+		p.ready = false
+	}
+	return nil
+}
+
+// Read implements engine.Program.
+func (p *program) Read(name string, v []float32) error {
+	t, err := find(p.readable, name, len(v))
+	if err != nil {
+		return err
+	}
+	copy(v, unsafe.Slice((*float32)(p.address(t)), len(v)))
+	return nil
+}
+
+// Run implements engine.Program.
+func (p *program) Run() error {
+	var status C.int
+	p.thread.do(func() {
+		if !p.ready {
+			if status = C.ds_run(p.prepare, p.context, nil); status != 0 {
+				return
+			}
+			p.ready = true
+		}
+		status = C.ds_run(p.run, p.context, nil)
+	})
+	return check(status, "oneDNN: run")
+}
+
+// Precision implements engine.Program.
+func (p *program) Precision() engine.Precision { return p.precision }
+
+// Close implements engine.Program.
+func (p *program) Close() error {
+	if p.thread == nil {
+		return nil
+	}
+	p.thread.do(func() {
+		for _, primitive := range p.primitives {
+			C.dnn_destroy(primitive)
+		}
+		C.ds_program_free(p.prepare)
+		C.ds_program_free(p.run)
+		C.ds_memory_free(p.memory, C.size_t(p.bytes))
+		C.dnn_close(p.context)
+	})
+	p.thread.stop()
+	*p = program{}
+	return nil
+}

@@ -1,0 +1,66 @@
+// The part of oneDNN that this engine uses: convolutions and the reordering of
+// their weights, behind one interface for the library's versions 2 and 3.
+#ifndef DESTSEG_SHIM_H
+#define DESTSEG_SHIM_H
+
+#include <stddef.h>
+
+#if !__has_include(<oneapi/dnnl/dnnl.h>)
+#error "oneDNN is not installed: run `apt-get install libdnnl-dev` (Homebrew: `brew install onednn`), or build with CGO_ENABLED=0 for the slow engine"
+#endif
+#include <oneapi/dnnl/dnnl.h>
+
+// dnn_context is oneDNN's engine and stream.
+typedef struct {
+    dnnl_engine_t engine;
+    dnnl_stream_t stream;
+} dnn_context;
+
+enum dnn_kind { DNN_FORWARD, DNN_BACKWARD_DATA, DNN_BACKWARD_WEIGHTS };
+
+// dnn_conv_spec describes a convolution N×C×H×W → N×O×P×Q. Activations are
+// channels last without gaps.
+typedef struct {
+    int kind;
+    long n, c, h, w, o, p, q, kernel, stride, padding, dilation;
+    int bf16;      // activations and weights; gradients of weights stay fp32
+    int bias;      // a bias of O fp32 values is added
+    int sum;       // the result is added to what the destination holds
+    int relu;      // after bias and sum
+    int inference; // no backward pass will follow
+} dnn_conv_spec;
+
+// dnn_primitive is an executable with its operands.
+typedef struct {
+    dnnl_primitive_t primitive;
+    dnnl_memory_t memory[5];
+    dnnl_exec_arg_t args[5];
+    int count;
+    size_t weights_size; // bytes, in the layout that the convolution chose
+    size_t scratch_size; // bytes
+    char implementation[64];
+} dnn_primitive;
+
+// Every function returns a dnnl_status_t, 0 for success.
+int dnn_open(dnn_context **out);
+void dnn_close(dnn_context *c);
+
+// Creates a convolution whose operands dnn_conv_bind sets later: src and dst
+// are the activations or their gradients, weights the weights or theirs.
+int dnn_conv_create(dnn_context *c, const dnn_conv_spec *s, dnn_primitive **out);
+int dnn_conv_bind(dnn_primitive *p, void *src, void *weights, void *bias, void *dst, void *scratch);
+
+// Creates a copy of weights from row-major fp32 O×C×K×K to the layout and type
+// that conv chose, or back. dnn_reorder_bind sets its operands.
+int dnn_reorder_create(dnn_context *c, const dnn_conv_spec *s, dnn_primitive *conv, int back, dnn_primitive **out);
+int dnn_reorder_bind(dnn_primitive *p, void *from, void *to, void *scratch);
+
+int dnn_execute(dnn_context *c, dnn_primitive *p);
+void dnn_destroy(dnn_primitive *p);
+
+// Version as 10000·major + 100·minor + patch.
+int dnn_version(void);
+// Whether bf16 is computed natively: by AMX or AVX512-BF16.
+int dnn_native_bf16(void);
+
+#endif

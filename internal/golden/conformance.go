@@ -1,0 +1,137 @@
+package golden
+
+import (
+	"errors"
+	"slices"
+	"testing"
+
+	"github.com/destseg/destseg/engine"
+	"github.com/destseg/destseg/engine/plain"
+	"github.com/destseg/destseg/graph"
+)
+
+// Conformance runs every case and a few checks of the program's manners on an
+// engine. The cases' outputs, gradients and updated variables must lie within
+// tolerance of the plain engine's float64 results: L2 of the difference over
+// L2 of the reference, tensor by tensor.
+func Conformance(t *testing.T, e engine.Engine, o engine.Options, tolerance float64) {
+	for _, c := range Cases() {
+		t.Run(c.Name, func(t *testing.T) { conform(t, c.Build(), e, o, tolerance) })
+	}
+	t.Run("names", func(t *testing.T) { checkNames(t, e, o) })
+	t.Run("state", func(t *testing.T) { checkState(t, e, o) })
+	t.Run("zero at the start", func(t *testing.T) { checkStart(t, e, o) })
+}
+
+func conform(t *testing.T, c *Circuit, e engine.Engine, o engine.Options, tolerance float64) {
+	for i, v := range c.Gradients() {
+		c.Graph.Output("gradient/"+c.Wrt[i].Node.Name, v)
+	}
+	reference := compile(t, plain.NewFloat64(), engine.Options{}, c.Graph)
+	tested := compile(t, e, o, c.Graph)
+	for round := range 3 {
+		for name, v := range c.Content(round) {
+			if _, isVariable := c.variables[name]; isVariable && round > 1 {
+				continue // the last round goes on from the one before
+			}
+			reference.write(name, v)
+			tested.write(name, v)
+		}
+		reference.run()
+		tested.run()
+		compare := func(name string, size int) {
+			want, got := reference.read(name, size), tested.read(name, size)
+			if d := distance(got, want); !(d <= tolerance) {
+				t.Errorf("run %d: %s: relative error %.2g, limit %.2g\n got %.6g\nwant %.6g",
+					round, name, d, tolerance, got[:min(size, 12)], want[:min(size, 12)])
+			}
+		}
+		for _, out := range c.Graph.Outputs {
+			compare(out.Name, out.Value.Shape().Size())
+		}
+		for _, v := range c.Graph.Variables {
+			compare(v.Name, v.Shapes[0].Size())
+		}
+	}
+}
+
+// checkNames makes the mistakes that ErrUnknownTensor answers.
+func checkNames(t *testing.T, e engine.Engine, o engine.Options) {
+	g := new(graph.Graph)
+	x, w := g.Input("x", 2, 1, 1, 3), g.Variable("w", 2, 1, 1, 3)
+	g.Output("y", g.Add(x, w))
+	p := compile(t, e, o, g).program
+	for _, c := range []struct {
+		what string
+		err  error
+	}{
+		{"writing an unknown tensor", p.Write("z", make([]float32, 6))},
+		{"writing an output", p.Write("y", make([]float32, 6))},
+		{"writing a short input", p.Write("x", make([]float32, 5))},
+		{"writing a long variable", p.Write("w", make([]float32, 7))},
+		{"reading an unknown tensor", p.Read("z", make([]float32, 6))},
+		{"reading a short output", p.Read("y", make([]float32, 5))},
+		{"reading a long variable", p.Read("w", make([]float32, 7))},
+	} {
+		if !errors.Is(c.err, engine.ErrUnknownTensor) {
+			t.Errorf("%s: got error %v", c.what, c.err)
+		}
+	}
+	if got := p.Precision(); got == engine.Auto {
+		t.Error("precision in force is auto")
+	}
+}
+
+// checkState exchanges variables and counts, with numbers that every precision
+// holds exactly.
+func checkState(t *testing.T, e engine.Engine, o engine.Options) {
+	g := new(graph.Graph)
+	in := g.Input("in", 1, 1, 1, 2)
+	a, b, n := g.Variable("a", 1, 1, 1, 2), g.Variable("b", 1, 1, 1, 2), g.Variable("n", 1, 1, 1, 2)
+	next := g.Add(n, in)
+	g.Update(a, b)
+	g.Update(b, a)
+	g.Update(n, next)
+	g.Output("old", n)
+	g.Output("new", next)
+	g.Output("kept", in)
+	r := compile(t, e, o, g)
+	r.write("a", []float32{1, 2})
+	r.write("b", []float32{3, 4})
+	r.write("in", []float32{1, 2}) // stays for the later runs
+	for run, want := range []map[string][]float64{
+		{"a": {3, 4}, "b": {1, 2}, "n": {1, 2}, "old": {0, 0}, "new": {1, 2}, "kept": {1, 2}},
+		{"a": {1, 2}, "b": {3, 4}, "n": {2, 4}, "old": {1, 2}, "new": {2, 4}, "kept": {1, 2}},
+		{"a": {3, 4}, "b": {1, 2}, "n": {3, 6}, "old": {2, 4}, "new": {3, 6}, "kept": {1, 2}},
+	} {
+		r.run()
+		for name, v := range want {
+			if got := r.read(name, 2); !slices.Equal(got, v) {
+				t.Errorf("run %d: %s is %v, want %v", run, name, got, v)
+			}
+		}
+	}
+	r.write("in", []float32{5, 5})
+	r.write("n", []float32{7, 7})
+	for name, v := range map[string][]float64{"old": {2, 4}, "kept": {1, 2}, "n": {7, 7}} {
+		if got := r.read(name, 2); !slices.Equal(got, v) {
+			t.Errorf("after a write: %s is %v, want %v", name, got, v)
+		}
+	}
+}
+
+func checkStart(t *testing.T, e engine.Engine, o engine.Options) {
+	g := new(graph.Graph)
+	w := g.Variable("w", 3, 5, 3, 3)
+	g.Output("y", g.Affine(w, 1, 1))
+	r := compile(t, e, o, g)
+	if got := r.read("w", 135); norm(got) != 0 {
+		t.Errorf("variable starts as %v", got)
+	}
+	r.run()
+	for _, v := range r.read("y", 135) {
+		if v != 1 {
+			t.Fatalf("1 + 0 is %v", v)
+		}
+	}
+}

@@ -1,0 +1,102 @@
+package metric
+
+import (
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"slices"
+	"testing"
+)
+
+func TestComponentsShapes(t *testing.T) {
+	for _, c := range []struct {
+		name string
+		rows []string // '.' is background
+		want []string // labels
+	}{
+		{"empty", []string{"..."}, []string{"000"}},
+		{"diagonal", []string{"x..", ".x.", "x.."}, []string{"100", "010", "100"}},
+		{"V joins late", []string{"x.x", ".x."}, []string{"101", "010"}},
+		{"order", []string{"..x", "...", "x.."}, []string{"001", "000", "200"}},
+		{"U", []string{"x.x.x", "x.x.x", "xxx.x"}, []string{"10102", "10102", "11102"}},
+		{"spiral", []string{"xxxxx", "....x", "xxx.x", "x...x", "xxxxx"}, []string{"11111", "00001", "11101", "10001", "11111"}},
+		{"no wrap", []string{"..x", "x..", "..."}, []string{"001", "200", "000"}},
+	} {
+		var mask []uint8
+		var want []int32
+		for y, row := range c.rows {
+			for x := range row {
+				mask = append(mask, 200*b2u(row[x] == 'x'))
+				want = append(want, int32(c.want[y][x]-'0'))
+			}
+		}
+		labels, count, err := Components(mask, len(c.rows[0]), len(c.rows))
+		if err != nil || !slices.Equal(labels, want) || count != int(slices.Max(want)) {
+			t.Errorf("%s: %v, %d, %v; want %v", c.name, labels, count, err, want)
+		}
+	}
+}
+
+func b2u(b bool) uint8 {
+	if b {
+		return 1
+	}
+	return 0
+}
+
+func TestComponentsAgainstTwin(t *testing.T) {
+	r := rand.New(rand.NewPCG(6, 6))
+	for _, size := range [][2]int{{1, 1}, {1, 40}, {40, 1}, {2, 2}, {2, 31}, {17, 13}, {64, 48}} {
+		for _, density := range []float64{0, 0.1, 0.3, 0.45, 0.6, 0.9, 1} {
+			mask := make([]uint8, size[0]*size[1])
+			for i := range mask {
+				mask[i] = b2u(r.Float64() < density)
+			}
+			want := make([]int32, len(mask))
+			components := twinComponents(mask, size[0], size[1])
+			for c, pixels := range components {
+				for _, p := range pixels {
+					want[p] = int32(c + 1)
+				}
+			}
+			labels, count, err := Components(mask, size[0], size[1])
+			if err != nil || count != len(components) || !slices.Equal(labels, want) {
+				t.Errorf("%v at density %v: %d components, want %d, error %v", size, density, count, len(components), err)
+			}
+		}
+	}
+}
+
+func TestComponentsErrors(t *testing.T) {
+	for _, c := range []struct{ n, width, height int }{
+		{0, 0, 0}, {6, 2, 2}, {6, -2, -3}, {6, 6, 0}, {4, 1 << 62, 4}, {6, 7, 1},
+	} {
+		if _, _, err := Components(make([]uint8, c.n), c.width, c.height); !errors.Is(err, ErrSample) {
+			t.Errorf("%+v: error %v", c, err)
+		}
+	}
+}
+
+func BenchmarkComponents(b *testing.B) {
+	const side = 900
+	r := rand.New(rand.NewPCG(7, 7))
+	blobs, noise := make([]uint8, side*side), make([]uint8, side*side)
+	for i := range noise {
+		x, y := i%side, i/side
+		blobs[i] = b2u(x/60%3 == 0 && y/60%3 == 0)
+		noise[i] = b2u(r.Float64() < 0.4)
+	}
+	for _, c := range []struct {
+		name string
+		mask []uint8
+	}{{"blobs", blobs}, {"noise", noise}} {
+		b.Run(fmt.Sprintf("%s-%dx%d", c.name, side, side), func(b *testing.B) {
+			b.SetBytes(side * side)
+			for b.Loop() {
+				if _, _, err := Components(c.mask, side, side); err != nil {
+					b.Fatal(err)
+				}
+			}
+		})
+	}
+}

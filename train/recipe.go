@@ -1,0 +1,80 @@
+package train
+
+import (
+	"errors"
+	"fmt"
+	"math"
+
+	"github.com/destseg/destseg/network"
+	"github.com/destseg/destseg/synth"
+)
+
+// A Recipe is everything that decides what is learned, besides the pictures
+// and the teacher. Two runs with the same recipe, pictures, teacher, engine,
+// precision and thread count give the same weights bit for bit.
+type Recipe struct {
+	Width  int `json:"width"` // network size in pixels, multiples of 32
+	Height int `json:"height"`
+	Batch  int `json:"batch"` // pictures a step
+
+	StudentSteps      int `json:"student_steps"`      // of stage 1
+	SegmentationSteps int `json:"segmentation_steps"` // of stage 2
+
+	StudentRate float64 `json:"student_rate"` // learning rate at batch 32; the loss is scaled by 32/Batch
+	ResRate     float64 `json:"res_rate"`     // learning rate of segmentation_net.res
+	HeadRate    float64 `json:"head_rate"`    // learning rate of segmentation_net.head
+	Momentum    float64 `json:"momentum"`
+	WeightDecay float64 `json:"weight_decay"` // on every parameter
+
+	MinOpacity float64        `json:"min_opacity"` // of the blended texture, up to 1
+	Rotation   synth.Rotation `json:"rotation"`    // of the good pictures
+	Seed       uint64         `json:"seed"`        // every random choice follows from it
+}
+
+// PublishedBatch is the batch that the published learning rates belong to.
+const PublishedBatch = 32
+
+// Published is the recipe of the paper (section 4.1) and its code, for
+// pictures of a category.
+func Published(category string) Recipe {
+	return Recipe{
+		Width: 256, Height: 256, Batch: PublishedBatch,
+		StudentSteps: 1000, SegmentationSteps: 4000,
+		StudentRate: 0.4, ResRate: 0.1, HeadRate: 0.01, Momentum: 0.9, WeightDecay: 1e-4,
+		MinOpacity: synth.PublishedMinOpacity, Rotation: synth.RotationOf(category),
+	}
+}
+
+// ErrRecipe is wrapped by the error for a recipe that can't be followed.
+var ErrRecipe = errors.New("train: unusable recipe")
+
+// Check says what is wrong with a recipe, if anything is.
+func (r Recipe) Check() error {
+	if err := r.size().Check(); err != nil {
+		return fmt.Errorf("%w: %w", ErrRecipe, err)
+	}
+	if r.StudentSteps < 0 || r.SegmentationSteps < 0 {
+		return fmt.Errorf("%w: %d and %d steps; a number of steps is not negative", ErrRecipe, r.StudentSteps, r.SegmentationSteps)
+	}
+	for _, v := range []struct {
+		name     string
+		value    float64
+		min, max float64
+	}{
+		{"student rate", r.StudentRate, 0, math.MaxFloat32},
+		{"res rate", r.ResRate, 0, math.MaxFloat32},
+		{"head rate", r.HeadRate, 0, math.MaxFloat32},
+		{"momentum", r.Momentum, 0, 1},
+		{"weight decay", r.WeightDecay, 0, 1},
+		{"opacity", r.MinOpacity, 0, 1},
+	} {
+		if !(v.value >= v.min && v.value <= v.max) {
+			return fmt.Errorf("%w: %s of %v; it lies between %v and %v", ErrRecipe, v.name, v.value, v.min, v.max)
+		}
+	}
+	return nil
+}
+
+func (r Recipe) size() network.Size {
+	return network.Size{Batch: r.Batch, Height: r.Height, Width: r.Width}
+}
