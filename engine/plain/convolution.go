@@ -85,6 +85,9 @@ func (l *lattice) places(places []int, tap, from, to int) bool {
 	return found
 }
 
+// gatherDepth is how many channels gatherPixels takes at a time.
+const gatherDepth = 8
+
 // gatherPixels gathers a right matrix with taps × channels down and target
 // pixels across.
 func gatherPixels[T real](l *lattice, source []T) func(to []T, places []int, k0, k1, j0, j1 int) bool {
@@ -94,24 +97,25 @@ func gatherPixels[T real](l *lattice, source []T) func(to []T, places []int, k0,
 			return false
 		}
 		places = places[:j1-j0]
-		depth := k1 - k0
-		for j := 0; j < len(places); j += tileCols {
-			strip := to[j*depth:][:depth*tileCols]
-			tile := places[j:min(j+tileCols, len(places))]
-			if len(tile) < tileCols {
-				clear(strip)
-			}
-			for col, place := range tile {
-				if place < 0 {
-					for k := col; k < len(strip); k += tileCols {
-						strip[k] = 0
+		depth, first := k1-k0, k0%l.channels
+		// A few channels at a time, since planes of the same pixel tend to
+		// share a set of the cache.
+		for k := 0; k < depth; k += gatherDepth {
+			count := min(gatherDepth, depth-k)
+			for j := 0; j < len(places); j += tileCols {
+				strip := to[j*depth+k*tileCols:][:count*tileCols]
+				for col := range tileCols {
+					if j+col >= len(places) || places[j+col] < 0 {
+						for i := col; i < len(strip); i += tileCols {
+							strip[i] = 0
+						}
+						continue
 					}
-					continue
-				}
-				from := place + k0%l.channels*plane
-				for k := col; k < len(strip); k += tileCols {
-					strip[k] = source[from]
-					from += plane
+					from := places[j+col] + (first+k)*plane
+					for i := col; i < len(strip); i += tileCols {
+						strip[i] = source[from]
+						from += plane
+					}
 				}
 			}
 		}

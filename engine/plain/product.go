@@ -1,12 +1,14 @@
 package plain
 
-// Sizes of the pieces of a matrix product. A tile lives in registers, a block
-// of the right matrix (depth × columns) in the second-level cache. Blocks also
-// keep float32 exact: no running sum has more than blockDepth terms.
+// Sizes of the pieces of a matrix product. A tile lives in registers (Go's
+// compiler has 15 of them on amd64 and uses them one number each), a block of
+// the right matrix (depth × columns) in the first-level cache. A tile's sums
+// go over to float64 after each block, which keeps float32 programs closer to
+// the exact result than one long sum would.
 const (
-	tileRows, tileCols    = 4, 4
+	tileRows, tileCols    = 2, 4
 	tileSize              = tileRows * tileCols
-	blockCols, blockDepth = 64, 256
+	blockCols, blockDepth = 64, 64
 )
 
 // A view says where element (row, k) of a matrix lies in a slice, where k
@@ -49,8 +51,8 @@ type workspace[T real] struct {
 }
 
 type worker[T real] struct {
-	right  []T // a block of the right matrix
-	sums   []T // a block of the result, tile by tile
+	right  []T       // a block of the right matrix
+	sums   []float64 // a block of the result, tile by tile
 	places []int
 }
 
@@ -71,7 +73,7 @@ func (s *workspace[T]) reserve(p *product[T]) {
 			w.places = make([]int, max(blockDepth, blockCols))
 		}
 		if n := rows * blockCols; n > len(w.sums) {
-			w.sums = make([]T, n)
+			w.sums = make([]float64, n)
 		}
 	}
 }
@@ -117,60 +119,58 @@ func (p *product[T]) packLeft(c crew, to, left []T) {
 	})
 }
 
-// addBlock adds the product of a block to sums.
-func (p *product[T]) addBlock(sums, left, right []T, k0, k1, tiles int) {
+// addBlock adds the product with a block of the right matrix to sums.
+func (p *product[T]) addBlock(sums []float64, left, right []T, k0, k1, tiles int) {
 	depth := k1 - k0
 	for i := 0; i*tileRows < p.rows; i++ {
 		a := left[(i*p.depth.size+k0)*tileRows:][:depth*tileRows]
 		for j := range tiles {
 			b := right[j*depth*tileCols:][:depth*tileCols]
-			addTile((*[tileSize]T)(sums[(i*tiles+j)*tileSize:]), a, b)
+			addTile((*[tileSize]float64)(sums[(i*tiles+j)*tileSize:]), a, b)
 		}
 	}
 }
 
 // addTile adds the product of two packed strips to a tile.
-func addTile[T real](sum *[tileSize]T, a, b []T) {
-	var s00, s01, s02, s03, s10, s11, s12, s13, s20, s21, s22, s23, s30, s31, s32, s33 T
-	for len(a) >= 4 && len(b) >= 4 {
-		a0, a1, a2, a3 := a[0], a[1], a[2], a[3]
-		b0 := b[0]
-		s00 += a0 * b0
-		s10 += a1 * b0
-		s20 += a2 * b0
-		s30 += a3 * b0
-		b1 := b[1]
-		s01 += a0 * b1
-		s11 += a1 * b1
-		s21 += a2 * b1
-		s31 += a3 * b1
-		b2 := b[2]
-		s02 += a0 * b2
-		s12 += a1 * b2
-		s22 += a2 * b2
-		s32 += a3 * b2
-		b3 := b[3]
-		s03 += a0 * b3
-		s13 += a1 * b3
-		s23 += a2 * b3
-		s33 += a3 * b3
-		a, b = a[4:], b[4:]
+func addTile[T real](sum *[tileSize]float64, a, b []T) {
+	var s00, s01, s02, s03, s10, s11, s12, s13 T
+	for len(a) >= 4*tileRows && len(b) >= 4*tileCols {
+		p, q := (*[4 * tileRows]T)(a), (*[4 * tileCols]T)(b)
+		a0, a1, b0, b1, b2, b3 := p[0], p[1], q[0], q[1], q[2], q[3]
+		s00, s01, s02, s03 = s00+a0*b0, s01+a0*b1, s02+a0*b2, s03+a0*b3
+		s10, s11, s12, s13 = s10+a1*b0, s11+a1*b1, s12+a1*b2, s13+a1*b3
+		a0, a1, b0, b1, b2, b3 = p[2], p[3], q[4], q[5], q[6], q[7]
+		s00, s01, s02, s03 = s00+a0*b0, s01+a0*b1, s02+a0*b2, s03+a0*b3
+		s10, s11, s12, s13 = s10+a1*b0, s11+a1*b1, s12+a1*b2, s13+a1*b3
+		a0, a1, b0, b1, b2, b3 = p[4], p[5], q[8], q[9], q[10], q[11]
+		s00, s01, s02, s03 = s00+a0*b0, s01+a0*b1, s02+a0*b2, s03+a0*b3
+		s10, s11, s12, s13 = s10+a1*b0, s11+a1*b1, s12+a1*b2, s13+a1*b3
+		a0, a1, b0, b1, b2, b3 = p[6], p[7], q[12], q[13], q[14], q[15]
+		s00, s01, s02, s03 = s00+a0*b0, s01+a0*b1, s02+a0*b2, s03+a0*b3
+		s10, s11, s12, s13 = s10+a1*b0, s11+a1*b1, s12+a1*b2, s13+a1*b3
+		a, b = a[4*tileRows:], b[4*tileCols:]
 	}
-	for i, s := range [tileSize]T{s00, s01, s02, s03, s10, s11, s12, s13, s20, s21, s22, s23, s30, s31, s32, s33} {
-		sum[i] += s
+	for len(a) >= tileRows && len(b) >= tileCols {
+		a0, a1, b0, b1, b2, b3 := a[0], a[1], b[0], b[1], b[2], b[3]
+		s00, s01, s02, s03 = s00+a0*b0, s01+a0*b1, s02+a0*b2, s03+a0*b3
+		s10, s11, s12, s13 = s10+a1*b0, s11+a1*b1, s12+a1*b2, s13+a1*b3
+		a, b = a[tileRows:], b[tileCols:]
+	}
+	for i, s := range [tileSize]T{s00, s01, s02, s03, s10, s11, s12, s13} {
+		sum[i] += float64(s)
 	}
 }
 
-func (p *product[T]) store(out, sums, bias []T, j0, j1, tiles int) {
+func (p *product[T]) store(out []T, sums []float64, bias []T, j0, j1, tiles int) {
 	for row := range p.rows {
-		var b T
+		b := 0.0
 		if bias != nil {
-			b = bias[row]
+			b = float64(bias[row])
 		}
 		from := sums[row/tileRows*tiles*tileSize+row%tileRows*tileCols:]
 		for j := j0; j < j1; j++ {
 			tile, col := (j-j0)/tileCols, (j-j0)%tileCols
-			out[p.out.at(row, j)] = from[tile*tileSize+col] + b
+			out[p.out.at(row, j)] = T(from[tile*tileSize+col] + b)
 		}
 	}
 }

@@ -1,0 +1,77 @@
+package main
+
+import (
+	"fmt"
+
+	"github.com/spf13/pflag"
+
+	"github.com/destseg/destseg/dataset"
+	"github.com/destseg/destseg/synth"
+)
+
+// openSet lists a data set and passes on its warnings.
+func (c *console) openSet(root string) (*dataset.Set, error) {
+	set, err := dataset.Open(root)
+	if err != nil {
+		return nil, err
+	}
+	for _, warning := range set.Warnings {
+		c.note("warning: %s", warning)
+	}
+	return set, nil
+}
+
+// goodPictures returns the paths of the pictures to learn from, at least one.
+func goodPictures(set *dataset.Set) ([]string, error) {
+	if len(set.Train) == 0 {
+		return nil, fmt.Errorf("%s: no good pictures to learn from; put them under train/good", set.Root)
+	}
+	paths := make([]string, len(set.Train))
+	for i, sample := range set.Train {
+		paths[i] = sample.Path
+	}
+	return paths, nil
+}
+
+// synthesis says how anomalies are made.
+type synthesis struct {
+	seed       uint64
+	rotation   *synth.Rotation // nil: that of the category
+	minOpacity float64
+	textures   string // folder; empty for procedural ones
+}
+
+func usualSynthesis() synthesis {
+	return synthesis{minOpacity: synth.PublishedMinOpacity}
+}
+
+func (s *synthesis) flags(f *pflag.FlagSet) {
+	seedFlag(f, &s.seed)
+	rotationFlag(f, &s.rotation)
+	fractionFlag(f, &s.minOpacity, "min-opacity", "least opacity of the textures that are blended in, above 0 and up to 1")
+	f.StringVar(&s.textures, "textures", s.textures,
+		"`folder` of pictures to blend in, such as the Describable Textures Dataset (default: textures drawn by the program)")
+}
+
+// rotationOf returns the rotation for a category.
+func (s synthesis) rotationOf(category string) synth.Rotation {
+	if s.rotation != nil {
+		return *s.rotation
+	}
+	return synth.RotationOf(category)
+}
+
+// textureMemory is how many bytes of textures are kept.
+const textureMemory = 1 << 30
+
+// openTextures lists the texture folder; nil if there is none.
+func (s synthesis) openTextures(memory int) (synth.Textures, error) {
+	if s.textures == "" {
+		return nil, nil
+	}
+	folder, err := synth.OpenFolder(s.textures, memory)
+	if err != nil {
+		return nil, err
+	}
+	return folder, nil
+}

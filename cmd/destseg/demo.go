@@ -1,0 +1,132 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+
+	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
+
+	"github.com/destseg/destseg/dataset"
+	"github.com/destseg/destseg/demoset"
+)
+
+type demoOptions struct {
+	folder   string
+	kind     demoset.Kind
+	pictures int // good ones to train on
+	trainOptions
+}
+
+func newDemo(c *console) *cobra.Command {
+	o := demoOptions{folder: "destseg-demo", kind: demoset.Machined, pictures: 100, trainOptions: usualTraining()}
+	o.steps = steps{150, 350}
+	o.batch = 8
+	o.size = size{128, 128}
+	command := &cobra.Command{
+		Use:   "demo",
+		Short: "Shows everything on a made-up product, without any data",
+		Long: `demo draws pictures of a made-up product, good ones and ones with scratches,
+dents and other defects, trains a small detector on the good ones, measures it,
+and paints what it found. That takes some minutes.
+
+All of it goes into one folder: the data set, the detector, a picture with every
+kind of defect and what was found (sheet.png), and one for each test picture.`,
+		Example: `  destseg demo
+  destseg demo --kind woven -o cloth`,
+		Args: noArguments,
+		RunE: func(command *cobra.Command, _ []string) error {
+			return o.run(command.Context(), c)
+		},
+	}
+	f := command.Flags()
+	f.SortFlags = false
+	f.StringVarP(&o.folder, "output", "o", o.folder, "`folder` to put everything into")
+	kindFlag(f, &o.kind)
+	countFlag(f, &o.pictures, 1, "pictures", "good pictures to train on")
+	stepsFlag(f, &o.steps)
+	countFlag(f, &o.batch, 1, "batch", "pictures a step")
+	sizeFlag(f, &o.size)
+	seedFlag(f, &o.seed)
+	computingFlags(f, &o.computing)
+	return command
+}
+
+func kindFlag(f *pflag.FlagSet, to *demoset.Kind) {
+	var names []string
+	for _, kind := range demoset.Kinds() {
+		names = append(names, kind.String())
+	}
+	parse := func(s string) (demoset.Kind, error) {
+		for _, kind := range demoset.Kinds() {
+			if s == kind.String() {
+				return kind, nil
+			}
+		}
+		return 0, fmt.Errorf("expected %s", oneOf(names))
+	}
+	f.Var(value[demoset.Kind]{to, strings.Join(names, "|"), parse, demoset.Kind.String}, "kind", "product: a turned metal part, or cloth")
+}
+
+func (o demoOptions) run(ctx context.Context, c *console) error {
+	data := filepath.Join(o.folder, o.kind.String())
+	marked := filepath.Join(o.folder, "marked")
+	for _, folder := range []string{data, marked} {
+		if err := outputFolder(folder); err != nil {
+			return err
+		}
+	}
+	if err := o.draw(ctx, c, data); err != nil {
+		return err
+	}
+	o.output = data + ".safetensors"
+	summary, err := o.trainOptions.run(ctx, c, data)
+	if err != nil {
+		return err
+	}
+	fmt.Fprint(c.out, formatList(summary), "\n")
+
+	set, err := dataset.Open(data)
+	if err != nil {
+		return err
+	}
+	d, err := o.open(o.output)
+	if err != nil {
+		return err
+	}
+	defer d.Close()
+	evaluation, err := evaluate(ctx, c, d, set)
+	if err != nil {
+		return err
+	}
+	fmt.Fprint(c.out, formatEvaluation(evaluation), formatVerdicts(evaluation, d.Record().Threshold), "\n")
+	if err := paintTest(ctx, c, d, set.Test, marked); err != nil {
+		return err
+	}
+	sheet := filepath.Join(o.folder, "sheet.png")
+	if err := writeSheet(ctx, d, set.Test, sheet); err != nil {
+		return err
+	}
+	fmt.Fprint(c.out, formatList([][2]string{
+		{"look at", sheet + " (picture, what was found, what is true)"},
+		{"", marked + string(os.PathSeparator)},
+		{"next", fmt.Sprintf("destseg predict %s %s", o.output, filepath.Join(data, "test"))},
+	}))
+	return nil
+}
+
+// draw makes the data set.
+func (o demoOptions) draw(ctx context.Context, c *console, folder string) error {
+	counts := demoset.Counts{Train: o.pictures, TestGood: max(o.pictures/5, 1), Defect: max(o.pictures/20, 1)}
+	total := counts.Train + counts.TestGood + counts.Defect*len(o.kind.Defects())
+	m := c.meter("drawing: picture", total)
+	defer m.close()
+	err := demoset.Write(ctx, folder, o.kind, counts, demoset.DefaultSize, o.seed, func(done, _ int) { m.update(done) })
+	if ctx.Err() != nil {
+		return errInterrupted
+	}
+	return err
+}

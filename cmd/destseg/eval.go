@@ -1,0 +1,236 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/destseg/destseg"
+	"github.com/destseg/destseg/dataset"
+	"github.com/destseg/destseg/picture"
+)
+
+type evalOptions struct {
+	json     string // file, "-" for the standard output, empty for none
+	overlays string // folder; empty for none
+	computing
+}
+
+func newEval(c *console) *cobra.Command {
+	var o evalOptions
+	command := &cobra.Command{
+		Use:   "eval DETECTOR DATA",
+		Short: "Measures a detector on a test set",
+		Long: `eval inspects the test pictures of DATA, a data set in the layout of MVTec AD, and
+prints the figures of the field for the segmentation map, which is what a
+detector judges by, and for the DeST map (student and teacher alone), with the
+protocol of each.
+
+Pictures that cannot be read are left out and listed at the end; the exit status
+is 1 then.`,
+		Example: `  destseg eval bottle.safetensors mvtec_ad/bottle
+  destseg eval bottle.safetensors mvtec_ad/bottle --json bottle.json --overlays marked`,
+		Args: arguments("DETECTOR", "DATA"),
+		RunE: func(command *cobra.Command, args []string) error {
+			return o.run(command.Context(), c, args[0], args[1])
+		},
+	}
+	f := command.Flags()
+	f.SortFlags = false
+	f.StringVar(&o.json, "json", "", "`file` for the figures and all scores as JSON, - for the standard output instead of the table;\nits format may change until version 1.0")
+	f.StringVar(&o.overlays, "overlays", "", "`folder` for the test pictures with the map painted over them and the truth outlined")
+	computingFlags(f, &o.computing)
+	return command
+}
+
+func (o evalOptions) run(ctx context.Context, c *console, detector, data string) error {
+	set, err := c.openSet(data)
+	if err != nil {
+		return err
+	}
+	if len(set.Test) == 0 {
+		return fmt.Errorf("%s: no test pictures; put good ones into test/good, defective ones into test/KIND and their masks into ground_truth/KIND", data)
+	}
+	d, err := o.open(detector)
+	if err != nil {
+		return err
+	}
+	defer d.Close()
+	if err := outputFolder(o.overlays); err != nil {
+		return err
+	}
+	out, err := c.openResult(o.json)
+	if err != nil {
+		return err
+	}
+	defer out.discard()
+
+	evaluation, err := evaluate(ctx, c, d, set)
+	if err != nil {
+		return err
+	}
+	if o.overlays != "" {
+		if err := paintTest(ctx, c, d, set.Test, o.overlays); err != nil {
+			return err
+		}
+	}
+	if o.json != "-" {
+		fmt.Fprintf(c.out, "%s on %s\n\n%s", detector, data, formatEvaluation(evaluation))
+		if memory := peakMemory(); memory > 0 {
+			fmt.Fprintf(c.out, "peak memory %s\n", formatBytes(memory))
+		}
+		fmt.Fprint(c.out, formatVerdicts(evaluation, d.Record().Threshold))
+	}
+	if o.json != "" {
+		if err := writeJSON(out, evaluationDocument(detector, data, evaluation)); err != nil {
+			return out.name(err)
+		}
+		if err := out.finish(); err != nil {
+			return err
+		}
+	}
+	bad := make([]error, len(evaluation.Failed))
+	for i, f := range evaluation.Failed {
+		bad[i] = errors.New(f.Error)
+	}
+	return unreadable(bad)
+}
+
+// evaluate measures a detector and shows how it goes.
+func evaluate(ctx context.Context, c *console, d *destseg.Detector, set *dataset.Set) (destseg.Evaluation, error) {
+	m := c.meter("measuring: picture", len(set.Test))
+	defer m.close()
+	evaluation, err := destseg.Evaluate(ctx, d, set, func(done, _ int) { m.update(done) })
+	if ctx.Err() != nil {
+		return evaluation, errInterrupted
+	}
+	return evaluation, err
+}
+
+// evaluationDocument is what eval writes as JSON.
+func evaluationDocument(detector, data string, e destseg.Evaluation) any {
+	return struct {
+		Note       string             `json:"note"`
+		Detector   string             `json:"detector"`
+		Data       string             `json:"data"`
+		Figures    []destseg.Row      `json:"figures"`
+		PeakMemory int64              `json:"peak_memory_bytes"` // 0: not known
+		Evaluation destseg.Evaluation `json:"evaluation"`
+	}{formatNote, detector, data, e.Rows(), peakMemory(), e}
+}
+
+// formatEvaluation writes an evaluation as tables.
+func formatEvaluation(e destseg.Evaluation) string {
+	var b strings.Builder
+	s := e.Segmentation
+	fmt.Fprintf(&b, "%s, %d of them defective, %s of defects, %s\n\n",
+		formatCount(s.Pictures, "picture"), s.DefectivePictures, formatCount(s.Instances, "instance"), formatCount(s.Pixels, "pixel"))
+
+	figure := func(v *float64) string {
+		if v == nil {
+			return "–"
+		}
+		return fmt.Sprintf("%.4f", *v)
+	}
+	table := [][]string{{"", "segmentation", "DeST"}}
+	var protocols [][2]string
+	for _, row := range e.Rows() {
+		table = append(table, []string{row.Name, figure(row.Segmentation), figure(row.DeST)})
+		protocol := row.Protocol
+		if row.Missing != "" {
+			protocol = "not defined: " + row.Missing
+		}
+		protocols = append(protocols, [2]string{"  " + row.Name, protocol})
+	}
+	b.WriteString(formatTable(table))
+	if len(e.Defects) > 0 {
+		b.WriteString("\nimage AUROC by kind of defect\n")
+		table = nil
+		for _, kind := range e.Defects {
+			table = append(table, []string{"  " + kind.Name, figure(kind.AUROC), figure(kind.DeSTAUROC), formatCount(kind.Pictures, "picture")})
+		}
+		b.WriteString(formatTable(table))
+	}
+	b.WriteString("\nmeasured by this protocol\n" + formatList(protocols))
+	for _, line := range e.Protocol {
+		fmt.Fprintf(&b, "  %s\n", line)
+	}
+	elapsed := time.Duration(e.Seconds * float64(time.Second))
+	fmt.Fprintf(&b, "\n%s in %s, %s, %.1f ms a picture with reading and measuring\n",
+		e.Engine, e.Precision, formatTime(elapsed), 1000*e.Seconds/float64(max(e.Pictures, 1)))
+	return b.String()
+}
+
+// formatVerdicts counts the mistakes at the detector's threshold.
+func formatVerdicts(e destseg.Evaluation, t *destseg.Threshold) string {
+	if t == nil {
+		return ""
+	}
+	var good, defective, rejected, missed int
+	for _, s := range e.Scores {
+		switch {
+		case s.Defective:
+			defective++
+			if s.Score <= t.Image {
+				missed++
+			}
+		default:
+			good++
+			if s.Score > t.Image {
+				rejected++
+			}
+		}
+	}
+	return fmt.Sprintf("threshold %.4f: %d of %d good pictures rejected, %d of %d defective ones missed\n",
+		t.Image, rejected, good, missed, defective)
+}
+
+// truthColour outlines what a mask marks.
+var truthColour = [3]uint8{0, 230, 255}
+
+// paintTest writes every test picture with its map painted over it and its
+// defects outlined.
+func paintTest(ctx context.Context, c *console, d *destseg.Detector, samples []dataset.Sample, folder string) error {
+	paths := make([]string, len(samples))
+	for i, s := range samples {
+		paths[i] = s.Path
+	}
+	names := outputNames(paths)
+	m := c.meter("painting: picture", len(paths))
+	defer m.close()
+	i := 0
+	for file := range d.InspectFiles(ctx, paths) {
+		if ctx.Err() != nil {
+			return errInterrupted
+		}
+		if file.Err == nil { // the others are listed by the evaluation
+			painted := overlay(file)
+			if outlined, err := outlineTruth(painted, samples[i]); err == nil {
+				painted = outlined
+			}
+			if err := picture.WritePNG(filepath.Join(folder, names[i]+"_overlay.png"), painted.Image()); err != nil {
+				return err
+			}
+		}
+		i++
+		m.update(i)
+	}
+	return nil
+}
+
+// outlineTruth returns a test picture with the contours of its defects.
+func outlineTruth(p *picture.RGB, s dataset.Sample) (*picture.RGB, error) {
+	if s.Mask == "" {
+		return p, nil
+	}
+	mask, err := picture.OpenGray(s.Mask)
+	if err != nil {
+		return nil, err
+	}
+	return picture.Outline(p, mask.Binary().ResizeNearest(p.Width, p.Height), truthColour), nil
+}

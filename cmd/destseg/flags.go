@@ -1,0 +1,245 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"math"
+	"strconv"
+	"strings"
+
+	"github.com/spf13/pflag"
+
+	"github.com/destseg/destseg"
+	"github.com/destseg/destseg/engine"
+	"github.com/destseg/destseg/synth"
+)
+
+// A value is a flag that is checked while the command line is read.
+type value[T any] struct {
+	to    *T
+	kind  string // what the help calls it
+	parse func(string) (T, error)
+	print func(T) string
+}
+
+func (v value[T]) Set(s string) error {
+	parsed, err := v.parse(s)
+	if err == nil {
+		*v.to = parsed
+	}
+	return err
+}
+
+func (v value[T]) String() string { return v.print(*v.to) }
+func (v value[T]) Type() string   { return v.kind }
+
+// A size is that of a picture in pixels.
+type size struct{ width, height int }
+
+func (s size) String() string {
+	if s.width == s.height {
+		return strconv.Itoa(s.width)
+	}
+	return fmt.Sprintf("%dx%d", s.width, s.height)
+}
+
+// pixels writes a size in full.
+func pixels(s size) string { return fmt.Sprintf("%d×%d", s.width, s.height) }
+
+// sizeStep divides the sides of the network's picture size.
+const sizeStep = 32
+
+func parseSize(s string) (size, error) {
+	wide, high, two := strings.Cut(strings.ReplaceAll(s, "×", "x"), "x")
+	if !two {
+		high = wide
+	}
+	width, err1 := strconv.Atoi(wide)
+	height, err2 := strconv.Atoi(high)
+	if err1 != nil || err2 != nil || width < sizeStep || height < sizeStep ||
+		width%sizeStep != 0 || height%sizeStep != 0 || width > destseg.MaxPixels/height {
+		return size{}, fmt.Errorf("expected 256, or a width and a height as in 320x256, in multiples of %d up to %d pixels in all", sizeStep, destseg.MaxPixels)
+	}
+	return size{width, height}, nil
+}
+
+func sizeFlag(f *pflag.FlagSet, to *size) {
+	f.Var(value[size]{to, "SIZE", parseSize, size.String}, "size",
+		"pictures are resized to this for the network: 256, or WIDTHxHEIGHT, in multiples of 32")
+}
+
+// steps are the lengths of the two stages of training.
+type steps struct{ student, segmentation int }
+
+func (s steps) String() string { return fmt.Sprintf("%d+%d", s.student, s.segmentation) }
+
+func parseSteps(s string) (steps, error) {
+	first, second, ok := strings.Cut(s, "+")
+	student, err1 := strconv.Atoi(first)
+	segmentation, err2 := strconv.Atoi(second)
+	if !ok || err1 != nil || err2 != nil || student < 1 || segmentation < 1 {
+		return steps{}, errors.New("expected the steps of both stages, as in 1000+4000")
+	}
+	return steps{student, segmentation}, nil
+}
+
+func stepsFlag(f *pflag.FlagSet, to *steps) {
+	f.Var(value[steps]{to, "N+N", parseSteps, steps.String}, "steps",
+		"steps of training for the student and for the segmentation network")
+}
+
+// rotationFlag defines a flag for how far pictures are turned; *to stays nil
+// for "auto".
+func rotationFlag(f *pflag.FlagSet, to **synth.Rotation) {
+	parse := func(s string) (*synth.Rotation, error) {
+		if s == "auto" {
+			return nil, nil
+		}
+		rotation := new(synth.Rotation)
+		return rotation, rotation.UnmarshalText([]byte(s))
+	}
+	print := func(r *synth.Rotation) string {
+		if r == nil {
+			return "auto"
+		}
+		return r.String()
+	}
+	f.Var(value[*synth.Rotation]{to, "auto|none|slight|full", parse, print}, "rotation",
+		"how far a turned part is still a good one: none, slight (±5°) or full (any quarter, ±5°);\nauto is that of the paper for the categories of MVTec AD, and none for others")
+}
+
+// byteUnits are tried in order, so that no unit hides behind its own ending.
+var byteUnits = [...]struct {
+	name  string
+	bytes float64
+}{{"KiB", 1 << 10}, {"MiB", 1 << 20}, {"GiB", 1 << 30}, {"TiB", 1 << 40}, {"kB", 1e3}, {"MB", 1e6}, {"GB", 1e9}, {"TB", 1e12}, {"B", 1}}
+
+func parseBytes(s string) (int64, error) {
+	bad := errors.New("expected an amount of memory, as in 2GiB or 500MB")
+	for _, unit := range byteUnits {
+		number, ok := strings.CutSuffix(s, unit.name)
+		if !ok {
+			continue
+		}
+		n, err := strconv.ParseFloat(strings.TrimSpace(number), 64)
+		if bytes := n * unit.bytes; err == nil && bytes >= 0 && bytes < math.MaxInt64 {
+			return int64(bytes), nil
+		}
+		return 0, bad
+	}
+	if n, err := strconv.ParseInt(s, 10, 64); err == nil && n == 0 {
+		return 0, nil
+	}
+	return 0, bad
+}
+
+// formatBytes writes an amount of memory with three digits or so.
+func formatBytes(n int64) string {
+	v, unit := float64(n), 0
+	names := [...]string{"B", "KiB", "MiB", "GiB", "TiB"}
+	for v >= 1024 && unit < len(names)-1 {
+		v /= 1024
+		unit++
+	}
+	if v == math.Trunc(v) {
+		return fmt.Sprintf("%.0f%s", v, names[unit])
+	}
+	return fmt.Sprintf("%.1f%s", v, names[unit])
+}
+
+func bytesFlag(f *pflag.FlagSet, to *int64, name, usage string) {
+	f.Var(value[int64]{to, "SIZE", parseBytes, formatBytes}, name, usage)
+}
+
+// choiceFlag defines a flag with a few possible values.
+func choiceFlag(f *pflag.FlagSet, to *string, name, usage string, choices ...string) {
+	parse := func(s string) (string, error) {
+		for _, choice := range choices {
+			if s == choice {
+				return s, nil
+			}
+		}
+		return "", fmt.Errorf("expected %s", oneOf(choices))
+	}
+	f.Var(value[string]{to, strings.Join(choices, "|"), parse, func(s string) string { return s }}, name, usage)
+}
+
+// oneOf lists choices in a sentence.
+func oneOf(choices []string) string {
+	last := len(choices) - 1
+	if last == 0 {
+		return choices[0]
+	}
+	return strings.Join(choices[:last], ", ") + " or " + choices[last]
+}
+
+// countFlag defines a flag for a whole number of at least least.
+func countFlag(f *pflag.FlagSet, to *int, least int, name, usage string) {
+	parse := func(s string) (int, error) {
+		n, err := strconv.Atoi(s)
+		if err != nil || n < least || n > math.MaxInt32 {
+			return 0, fmt.Errorf("expected a whole number of at least %d", least)
+		}
+		return n, nil
+	}
+	f.Var(value[int]{to, "N", parse, strconv.Itoa}, name, usage)
+}
+
+// optionalFlag defines a flag for a finite number that may be left out: *to
+// stays nil then.
+func optionalFlag(f *pflag.FlagSet, to **float64, name, usage string) {
+	parse := func(s string) (*float64, error) {
+		x, err := strconv.ParseFloat(s, 64)
+		if err != nil || math.IsNaN(x) || math.IsInf(x, 0) {
+			return nil, errors.New("expected a number")
+		}
+		return &x, nil
+	}
+	print := func(x *float64) string {
+		if x == nil {
+			return ""
+		}
+		return strconv.FormatFloat(*x, 'g', -1, 64)
+	}
+	f.Var(value[*float64]{to, "X", parse, print}, name, usage)
+}
+
+// A choice of engine, and how it computes.
+type computing struct {
+	engine    string
+	precision engine.Precision
+	threads   int
+}
+
+func computingFlags(f *pflag.FlagSet, to *computing) {
+	to.engine = "auto"
+	choiceFlag(f, &to.engine, "engine", "what computes: oneDNN, plain Go (slow, needs nothing), or the best there is", "auto", "onednn", "plain")
+	f.Var(value[engine.Precision]{&to.precision, "auto|fp32|bf16", engine.ParsePrecision, engine.Precision.String},
+		"precision", "numbers to compute with; auto takes bf16 where the processor has it")
+	countFlag(f, &to.threads, 0, "threads", "processors to use, 0 for all")
+}
+
+func seedFlag(f *pflag.FlagSet, to *uint64) {
+	parse := func(s string) (uint64, error) {
+		n, err := strconv.ParseUint(s, 10, 64)
+		if err != nil {
+			return 0, errors.New("expected a whole number of at least 0")
+		}
+		return n, nil
+	}
+	print := func(n uint64) string { return strconv.FormatUint(n, 10) }
+	f.Var(value[uint64]{to, "N", parse, print}, "seed", "every random choice follows from it")
+}
+
+// fractionFlag defines a flag for a number above 0 and up to 1.
+func fractionFlag(f *pflag.FlagSet, to *float64, name, usage string) {
+	parse := func(s string) (float64, error) {
+		x, err := strconv.ParseFloat(s, 64)
+		if err != nil || !(x > 0 && x <= 1) {
+			return 0, errors.New("expected a number above 0 and up to 1")
+		}
+		return x, nil
+	}
+	print := func(x float64) string { return strconv.FormatFloat(x, 'g', -1, 64) }
+	f.Var(value[float64]{to, "X", parse, print}, name, usage)
+}

@@ -1,0 +1,84 @@
+package main
+
+import (
+	"fmt"
+	"strconv"
+	"strings"
+	"time"
+	"unicode/utf8"
+)
+
+// formatTable aligns rows of cells, the first column to the left and the others
+// to the right, with two spaces between them.
+func formatTable(rows [][]string) string {
+	var widths []int
+	for _, row := range rows {
+		for i, cell := range row {
+			if i == len(widths) {
+				widths = append(widths, 0)
+			}
+			widths[i] = max(widths[i], utf8.RuneCountInString(cell))
+		}
+	}
+	var b strings.Builder
+	for _, row := range rows {
+		for i, cell := range row {
+			gap := strings.Repeat(" ", widths[i]-utf8.RuneCountInString(cell))
+			switch {
+			case i > 0:
+				b.WriteString("  " + gap + cell)
+			case len(row) == 1:
+				b.WriteString(cell)
+			default:
+				b.WriteString(cell + gap)
+			}
+		}
+		b.WriteByte('\n')
+	}
+	return b.String()
+}
+
+// formatList writes a list of labels and texts in two columns.
+func formatList(rows [][2]string) string {
+	width := 0
+	for _, row := range rows {
+		width = max(width, utf8.RuneCountInString(row[0]))
+	}
+	var b strings.Builder
+	for _, row := range rows {
+		gap := strings.Repeat(" ", width-utf8.RuneCountInString(row[0]))
+		fmt.Fprintf(&b, "%s%s  %s\n", row[0], gap, row[1])
+	}
+	return b.String()
+}
+
+// formatCount writes a number with its noun, in groups of three digits.
+func formatCount[N int | int64](n N, noun string) string {
+	if n != 1 {
+		noun += "s"
+	}
+	return group(int64(n)) + " " + noun
+}
+
+func group(n int64) string {
+	s := strconv.FormatInt(n, 10)
+	for i := len(s) - 3; i > 0 && s[i-1] != '-'; i -= 3 {
+		s = s[:i] + "," + s[i:]
+	}
+	return s
+}
+
+// formatTime writes a duration in its two largest units.
+func formatTime(d time.Duration) string {
+	switch {
+	case d < 10*time.Second:
+		return fmt.Sprintf("%.1f s", d.Seconds())
+	case d < time.Minute:
+		return fmt.Sprintf("%.0f s", d.Seconds())
+	}
+	d = d.Round(time.Second)
+	if d < time.Hour {
+		return fmt.Sprintf("%d min %02d s", d/time.Minute, d%time.Minute/time.Second)
+	}
+	return fmt.Sprintf("%d h %02d min", d/time.Hour, d%time.Hour/time.Minute)
+}

@@ -1,0 +1,89 @@
+package main
+
+import (
+	"encoding/json"
+	"fmt"
+	"io"
+	"os"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/destseg/destseg"
+)
+
+func newInfo(c *console) *cobra.Command {
+	asJSON := false
+	command := &cobra.Command{
+		Use:     "info DETECTOR",
+		Short:   "Tells what a detector holds",
+		Long:    `info reads a detector, checks it, and tells how it was made and how well it does.`,
+		Example: "  destseg info parts.safetensors",
+		Args:    arguments("DETECTOR"),
+		RunE: func(_ *cobra.Command, args []string) error {
+			return info(c, args[0], asJSON)
+		},
+	}
+	command.Flags().BoolVar(&asJSON, "json", false, "print JSON; its format may change until version 1.0")
+	return command
+}
+
+// formatNote goes into every JSON document.
+const formatNote = "this format may change until version 1.0"
+
+func info(c *console, path string, asJSON bool) error {
+	record, values, err := destseg.Read(path)
+	if err != nil {
+		return err
+	}
+	stat, err := os.Stat(path)
+	if err != nil {
+		return err
+	}
+	parameters := 0
+	for _, v := range values {
+		parameters += len(v)
+	}
+	if asJSON {
+		return writeJSON(c.out, struct {
+			Note       string         `json:"note"`
+			Path       string         `json:"path"`
+			Bytes      int64          `json:"bytes"`
+			Tensors    int            `json:"tensors"`
+			Parameters int            `json:"parameters"`
+			Record     destseg.Record `json:"record"`
+		}{formatNote, path, stat.Size(), len(values), parameters, record})
+	}
+
+	r := record.Recipe
+	rows := [][2]string{
+		{"detector", fmt.Sprintf("%s (%s)", path, formatBytes(stat.Size()))},
+		{"category", record.Category},
+		{"made", fmt.Sprintf("%s by destseg %s", record.Created.Format("2006-01-02 15:04 MST"), record.Program)},
+		{"networks", fmt.Sprintf("%s, %s numbers", formatCount(len(values), "tensor"), group(int64(parameters)))},
+		{"network size", pixels(size{record.Preprocessing.Width, record.Preprocessing.Height})},
+		{"trained on", fmt.Sprintf("%s, digest %.12s", formatCount(record.Pictures.Count, "good picture"), record.Pictures.Digest)},
+		{"recipe", fmt.Sprintf("%d+%d steps of %d, seed %d", r.StudentSteps, r.SegmentationSteps, r.Batch, r.Seed)},
+		{"", fmt.Sprintf("rates %g (student), %g (res), %g (head), momentum %g, weight decay %g", r.StudentRate, r.ResRate, r.HeadRate, r.Momentum, r.WeightDecay)},
+		{"anomalies", fmt.Sprintf("textures %s, opacity above %g, rotation %v", record.Textures, r.MinOpacity, r.Rotation)},
+		{"teacher", fmt.Sprintf("%s, digest %.12s", record.Teacher.Name, record.Teacher.Digest)},
+		{"computed by", fmt.Sprintf("%s in %s, in %s", record.Engine, record.Precision, formatTime(time.Duration(record.Seconds*float64(time.Second))))},
+		thresholdRow(record.Threshold),
+	}
+	if record.Metrics == nil {
+		rows = append(rows, [2]string{"measured", "not yet"})
+	}
+	fmt.Fprint(c.out, formatList(rows))
+	if record.Metrics != nil {
+		fmt.Fprintf(c.out, "\n%s", formatEvaluation(*record.Metrics))
+	}
+	return nil
+}
+
+// writeJSON writes a document for people and programs.
+func writeJSON(w io.Writer, document any) error {
+	encoder := json.NewEncoder(w)
+	encoder.SetIndent("", "  ")
+	encoder.SetEscapeHTML(false)
+	return encoder.Encode(document)
+}

@@ -1,0 +1,134 @@
+package main
+
+import (
+	"bufio"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+)
+
+// outputFile checks, before any work, that a file can be written at path: its
+// folder is there and takes files, and what bears the name is no folder or
+// device. It returns the path to write, past symbolic links, so that replacing
+// the file does not replace a link.
+func outputFile(path string) (string, error) {
+	if target, err := filepath.EvalSymlinks(path); err == nil {
+		path = target
+	}
+	info, err := os.Stat(path)
+	switch {
+	case err == nil && info.IsDir():
+		return "", fmt.Errorf("%s: is a folder; name a file in it", path)
+	case err == nil && !info.Mode().IsRegular():
+		return "", fmt.Errorf("%s: is no ordinary file; name another one", path)
+	case err != nil && !errors.Is(err, fs.ErrNotExist):
+		return "", err
+	}
+	return path, takesFiles(filepath.Dir(path))
+}
+
+// outputFolder makes a folder and those above it, as far as they are missing,
+// and checks that it takes files. No path stands for no folder.
+func outputFolder(path string) error {
+	if path == "" {
+		return nil
+	}
+	if err := os.MkdirAll(path, 0o777); err != nil {
+		return err
+	}
+	return takesFiles(path)
+}
+
+// takesFiles tries whether files can be made in a folder.
+func takesFiles(folder string) error {
+	if _, err := os.Stat(folder); errors.Is(err, fs.ErrNotExist) {
+		return fmt.Errorf("%s: no such folder; make it first", folder)
+	}
+	probe, err := os.CreateTemp(folder, ".destseg-*")
+	if err != nil {
+		var path *fs.PathError
+		if errors.As(err, &path) {
+			err = path.Err
+		}
+		return fmt.Errorf("%s: no file can be made there: %w", folder, err)
+	}
+	probe.Close()
+	return os.Remove(probe.Name())
+}
+
+// A result is where a command's results go: the standard output, or a file that
+// appears under its name when it is complete.
+type result struct {
+	io.Writer
+	path string   // "" for the standard output
+	file *os.File // under a temporary name; nil where Writer is written directly
+}
+
+// openResult opens the file at path, or the standard output if it is "" or "-".
+// What is no ordinary file, such as a pipe, is written directly.
+func (c *console) openResult(path string) (*result, error) {
+	if path == "" || path == "-" {
+		return &result{Writer: c.out}, nil
+	}
+	if info, err := os.Stat(path); err == nil && !info.IsDir() && !info.Mode().IsRegular() {
+		device, err := os.OpenFile(path, os.O_WRONLY, 0)
+		if err != nil {
+			return nil, err
+		}
+		return &result{Writer: device, path: path}, nil
+	}
+	path, err := outputFile(path)
+	if err != nil {
+		return nil, err
+	}
+	file, err := os.CreateTemp(filepath.Dir(path), ".destseg-*")
+	if err != nil {
+		return nil, err
+	}
+	return &result{Writer: bufio.NewWriter(file), path: path, file: file}, nil
+}
+
+// finish completes the file.
+func (r *result) finish() error {
+	if r.file == nil {
+		if device, ok := r.Writer.(io.Closer); ok && r.path != "" {
+			return device.Close()
+		}
+		return nil
+	}
+	err := errors.Join(r.Writer.(*bufio.Writer).Flush(), r.file.Chmod(0o644), r.file.Close())
+	if err == nil {
+		err = os.Rename(r.file.Name(), r.path)
+	}
+	if err != nil {
+		r.discard()
+		return r.name(err)
+	}
+	r.file = nil
+	return nil
+}
+
+// discard removes a file that finish has not completed.
+func (r *result) discard() {
+	if r.file != nil {
+		r.file.Close()
+		os.Remove(r.file.Name())
+		r.file = nil
+	}
+}
+
+// name puts the result's own name in the place of the temporary one.
+func (r *result) name(err error) error {
+	var path *fs.PathError
+	if errors.As(err, &path) {
+		err = path.Err
+	}
+	where := r.path
+	if where == "" {
+		where = "standard output"
+	}
+	return fmt.Errorf("writing %s: %w", where, err)
+}

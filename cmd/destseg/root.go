@@ -1,0 +1,111 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/signal"
+	"syscall"
+
+	"github.com/spf13/cobra"
+)
+
+// Exit statuses.
+const (
+	exitFailed = 1
+	exitUsage  = 2
+)
+
+// interruptible returns a context that ends with the first Ctrl-C or SIGTERM.
+// The second one kills the program as if it were not handled.
+func interruptible(stderr io.Writer) context.Context {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	context.AfterFunc(ctx, func() {
+		stop()
+		fmt.Fprintln(stderr, "\nInterrupted: finishing what is under way. Ctrl-C again quits at once.")
+	})
+	return ctx
+}
+
+// run executes one command line and returns the exit status.
+func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
+	root := newRoot(newConsole(stdout, stderr))
+	root.SetArgs(args)
+	command, err := root.ExecuteContextC(ctx)
+	if err == nil {
+		return 0
+	}
+	fmt.Fprintf(stderr, "%s: %s\n", command.CommandPath(), explain(err))
+	if wrong := (*usageError)(nil); errors.As(err, &wrong) {
+		fmt.Fprintf(stderr, "%s --help shows how to use it.\n", command.CommandPath())
+		return exitUsage
+	}
+	return exitFailed
+}
+
+// newRoot assembles the program. Each subcommand has a file of its own.
+func newRoot(c *console) *cobra.Command {
+	root := &cobra.Command{
+		Use:   "destseg",
+		Short: "Finds defects in pictures after seeing only good ones",
+		Long: `destseg learns from pictures of good parts what good looks like, and then finds
+and marks what is different: scratches, dents, stains, missing pieces.`,
+		Example: `  destseg demo                                          try it, without any data
+  destseg train parts/good -o parts.safetensors         learn from a folder of good pictures
+  destseg predict parts.safetensors incoming/*.png      judge new ones
+  destseg eval bottle.safetensors mvtec_ad/bottle       measure on a test set`,
+		Args: func(_ *cobra.Command, args []string) error {
+			if len(args) == 0 {
+				return wrongUsage("a subcommand is missing, such as train or predict")
+			}
+			return wrongUsage("there is no subcommand %q", args[0])
+		},
+		RunE:              func(*cobra.Command, []string) error { return nil }, // Args refuses first
+		SilenceErrors:     true,
+		SilenceUsage:      true,
+		CompletionOptions: cobra.CompletionOptions{HiddenDefaultCmd: true},
+	}
+	root.SetOut(c.out)
+	root.SetErr(c.err)
+	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return &usageError{err} })
+	root.AddCommand(
+		newTrain(c), newEval(c), newPredict(c), newSynth(c), newInfo(c), newDemo(c), newVersion(c),
+	)
+	cobra.EnableCommandSorting = false
+	return root
+}
+
+// A usageError says that the command line is wrong, as opposed to the work
+// having failed.
+type usageError struct{ err error }
+
+func (e *usageError) Error() string { return e.err.Error() }
+func (e *usageError) Unwrap() error { return e.err }
+
+func wrongUsage(format string, args ...any) error {
+	return &usageError{fmt.Errorf(format, args...)}
+}
+
+// arguments accepts as many positional arguments as there are names; a last
+// name that ends in "…" stands for one or more.
+func arguments(names ...string) cobra.PositionalArgs {
+	return func(_ *cobra.Command, args []string) error {
+		if len(args) < len(names) {
+			return wrongUsage("%s is missing", names[len(args)])
+		}
+		last := names[len(names)-1]
+		if len(args) > len(names) && last[len(last)-len("…"):] != "…" {
+			return wrongUsage("unexpected argument %q", args[len(names)])
+		}
+		return nil
+	}
+}
+
+func noArguments(_ *cobra.Command, args []string) error {
+	if len(args) > 0 {
+		return wrongUsage("unexpected argument %q", args[0])
+	}
+	return nil
+}

@@ -1,0 +1,114 @@
+package destseg
+
+import (
+	"errors"
+	"fmt"
+	"sync"
+
+	"github.com/destseg/destseg/engine"
+	"github.com/destseg/destseg/network"
+)
+
+// ErrClosed is returned for work that is given to a detector after Close.
+var ErrClosed = errors.New("the detector is closed")
+
+// A Detector inspects pictures. It is safe for concurrent use: pictures are
+// prepared and maps evaluated side by side, while runs of the networks, each of
+// which uses all threads, wait for each other.
+type Detector struct {
+	record     Record
+	engineName string
+	precision  engine.Precision
+
+	mu      sync.Mutex     // guards program, which runs for one goroutine at a time
+	program engine.Program // for one picture; nil once closed
+}
+
+// Open reads a detector that [Save] wrote and compiles its networks. Its errors
+// are those of [Read] and [New]. Close it to free its memory.
+func Open(path string, opts ...Option) (*Detector, error) {
+	r, values, err := Read(path)
+	if err != nil {
+		return nil, err
+	}
+	d, err := compile(r, values, opts)
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", path, err)
+	}
+	return d, nil
+}
+
+// New makes a detector from a record and weights, values by published name, as
+// [Save] takes them. Neither is kept.
+//
+// Errors wrap [ErrRecord] or [ErrTensors], or come from the engine:
+// [engine.ErrUnavailable], [engine.ErrUnsupported].
+func New(r Record, values map[string][]float32, opts ...Option) (*Detector, error) {
+	if err := r.Check(); err != nil {
+		return nil, err
+	}
+	if err := checkValues(values); err != nil {
+		return nil, err
+	}
+	return compile(r, values, opts)
+}
+
+func compile(r Record, values map[string][]float32, opts []Option) (*Detector, error) {
+	var o options
+	for _, set := range opts {
+		set(&o)
+	}
+	if o.engine == nil {
+		e, err := NewEngine("auto")
+		if err != nil {
+			return nil, err
+		}
+		o.engine = e
+	}
+	g, err := network.Inference(network.Size{Batch: 1, Height: r.Preprocessing.Height, Width: r.Preprocessing.Width}, false)
+	if err != nil {
+		return nil, err
+	}
+	p, err := o.engine.Compile(g, o.Options)
+	if err != nil {
+		return nil, err
+	}
+	for _, v := range g.Variables {
+		if err := p.Write(v.Name, values[v.Name]); err != nil {
+			p.Close()
+			return nil, err
+		}
+	}
+	return &Detector{record: r.clone(), engineName: o.engine.Name(), precision: p.Precision(), program: p}, nil
+}
+
+// clone copies what a caller could change in place. Measurements are shared.
+func (r Record) clone() Record {
+	if r.Threshold != nil {
+		r.Threshold = new(*r.Threshold)
+	}
+	return r
+}
+
+// Record returns what is known about the detector. Its Metrics must not be
+// changed.
+func (d *Detector) Record() Record { return d.record.clone() }
+
+// Precision returns what the networks compute in, never [engine.Auto].
+func (d *Detector) Precision() engine.Precision { return d.precision }
+
+// EngineName returns the name and version of the engine.
+func (d *Detector) EngineName() string { return d.engineName }
+
+// Close waits for the run under way and frees the memory of the networks. What
+// is given to the detector afterwards returns [ErrClosed].
+func (d *Detector) Close() error {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if d.program == nil {
+		return nil
+	}
+	p := d.program
+	d.program = nil
+	return p.Close()
+}

@@ -1,0 +1,57 @@
+// Package destseg finds defects in pictures after seeing only good ones. It
+// opens detectors that were trained with the method DeSTSeg (Zhang et al., CVPR
+// 2023, arXiv 2211.11317), inspects pictures with them and measures them on test
+// sets.
+//
+// # A picture
+//
+//	d, err := destseg.Open("bottle.safetensors")
+//	if err != nil {
+//		return err
+//	}
+//	defer d.Close()
+//	inspection, err := d.Inspect(img) // any image.Image
+//	if err != nil {
+//		return err
+//	}
+//	if inspection.Anomalous {
+//		heat := inspection.Map(inspection.Width, inspection.Height)
+//		…
+//	}
+//
+// A picture of any size and shape becomes 8-bit RGB, is resized to the
+// detector's network size, and passes a teacher, a student and a segmentation
+// network. Out comes the segmentation map, in [0,1], and a second map by the
+// student alone, called DeST; both have a quarter of the network size and are
+// resized bilinear to whatever size is asked for. The score of a picture is the
+// mean of the 100 largest values of its segmentation map at network size. It is
+// a ranking and no probability: what score is too much says the detector's
+// [Threshold].
+//
+// [Detector.InspectFiles] does the same for many files and reads the next ones
+// while one is inspected. A detector is safe for concurrent use; as one run
+// keeps all processors busy, runs wait for each other.
+//
+// # A detector's file
+//
+// One safetensors file holds everything: the tensors of the three networks in
+// float32 under the names of the published state dict, so that Python reads
+// them too, and in its metadata, under the key "destseg", a [Record] in JSON:
+// recipe, teacher, preprocessing, threshold, measurements. [Open] believes
+// nothing of it unchecked and executes nothing in it. [Save] and [Update]
+// replace a file whole or not at all.
+//
+// # Measuring
+//
+// [Evaluate] measures a detector on a data set in the layout of MVTec AD and
+// says beside every figure how it was measured. The pixel figures follow the
+// published code: pictures and masks at network size.
+//
+// # Engines
+//
+// The arithmetic is done by an engine: oneDNN where the build has cgo, in fp32
+// or bf16, else portable Go in fp32, which is slow. See [NewEngine],
+// [WithEngine], [WithPrecision].
+//
+// Training is in package train, teachers are in package teacher.
+package destseg

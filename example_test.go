@@ -1,0 +1,81 @@
+package destseg_test
+
+import (
+	"fmt"
+	"image"
+	"image/color"
+	"log"
+	"math/rand/v2"
+	"os"
+	"path/filepath"
+
+	"github.com/destseg/destseg"
+	"github.com/destseg/destseg/engine/plain"
+	"github.com/destseg/destseg/network"
+)
+
+// untrained writes a detector that has learned nothing yet, so that the examples
+// need no files.
+func untrained(path string) error {
+	random := rand.New(rand.NewPCG(1, 2))
+	values := map[string][]float32{}
+	for _, t := range network.Tensors() {
+		values[t.Name] = t.Initial(random)
+	}
+	return destseg.Save(path, destseg.Record{
+		Category:      "example",
+		Preprocessing: destseg.StandardPreprocessing(64, 64),
+		Threshold:     &destseg.Threshold{Image: 0.9, Pixel: 0.9, Source: "chosen by hand"},
+	}, values)
+}
+
+// A detector is opened once and inspects any number of pictures of any size.
+func Example() {
+	dir, err := os.MkdirTemp("", "destseg")
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer os.RemoveAll(dir)
+	path := filepath.Join(dir, "example.safetensors")
+	if err := untrained(path); err != nil {
+		log.Fatal(err)
+	}
+
+	// Leave WithEngine out for the fastest engine of the build.
+	d, err := destseg.Open(path, destseg.WithEngine(plain.New()))
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer d.Close()
+
+	img := image.NewGray(image.Rect(0, 0, 120, 80))
+	img.Set(60, 40, color.White)
+	inspection, err := d.Inspect(img)
+	if err != nil {
+		log.Fatal(err)
+	}
+	heat := inspection.Map(inspection.Width, inspection.Height)
+
+	fmt.Println("category:", d.Record().Category)
+	fmt.Println("computed in", d.Precision(), "by", d.EngineName())
+	fmt.Printf("a map of %d×%d, %d values\n", inspection.Width, inspection.Height, len(heat))
+	fmt.Println("score in [0,1]:", inspection.Score >= 0 && inspection.Score <= 1)
+	fmt.Println("anomalous:", inspection.Anomalous)
+	// Output:
+	// category: example
+	// computed in fp32 by plain
+	// a map of 120×80, 9600 values
+	// score in [0,1]: true
+	// anomalous: false
+}
+
+// The threshold of a detector's file is changed without touching its weights.
+func ExampleUpdate() {
+	err := destseg.Update("screw.safetensors", func(r *destseg.Record) error {
+		r.Threshold = &destseg.Threshold{Image: 0.41, Pixel: 0.5, Source: "one false alarm in 200 good pictures of May"}
+		return nil
+	})
+	if err != nil {
+		log.Fatal(err)
+	}
+}

@@ -1,0 +1,132 @@
+package destseg
+
+import (
+	"fmt"
+	"math"
+	"strings"
+	"time"
+
+	"github.com/destseg/destseg/network"
+	"github.com/destseg/destseg/weights"
+)
+
+// recordKey is where the metadata of a detector's file holds its record.
+const recordKey = "destseg"
+
+// Save writes a detector: the tensors of [network.Tensors], values by published
+// name, and the record. The file takes its name when it is complete, so that
+// path holds the old file or the new one; on failure nothing is left over.
+//
+// Errors name the file and wrap [ErrRecord] or [ErrTensors], or come from the
+// file system.
+func Save(path string, r Record, values map[string][]float32) error {
+	if r.Program == "" {
+		r.Program = Version()
+	}
+	if r.Created.IsZero() {
+		r.Created = time.Now().UTC().Truncate(time.Second)
+	}
+	text, err := r.text()
+	if err == nil {
+		err = checkValues(values)
+	}
+	if err != nil {
+		return fmt.Errorf("%s: %w", path, err)
+	}
+	f := &weights.File{Tensors: map[string]weights.Tensor{}, Metadata: map[string]string{recordKey: text}}
+	for _, t := range network.Tensors() {
+		f.Tensors[t.Name] = weights.FromFloat32(t.Shape, values[t.Name])
+	}
+	return weights.WriteFile(path, f)
+}
+
+// Read returns what [Save] wrote, checked in every respect, for those who want
+// the weights themselves; [Open] is for the others.
+//
+// Errors name the file and wrap [ErrNotDetector], [ErrNewer], [ErrRecord],
+// [ErrTensors], or an error of package weights or of the file system.
+func Read(path string) (Record, map[string][]float32, error) {
+	f, err := weights.Open(path)
+	if err != nil {
+		return Record{}, nil, err
+	}
+	r, values, err := decode(f)
+	if err != nil {
+		return Record{}, nil, fmt.Errorf("%s: %w", path, err)
+	}
+	return r, values, nil
+}
+
+func decode(f *weights.File) (Record, map[string][]float32, error) {
+	r, err := recordOf(f)
+	if err != nil {
+		return Record{}, nil, err
+	}
+	want := map[string][]int{}
+	for _, t := range network.Tensors() {
+		want[t.Name] = t.Shape
+	}
+	values, err := f.Match(want)
+	if err != nil {
+		return Record{}, nil, fmt.Errorf("%w: %w", ErrTensors, err)
+	}
+	return r, values, checkValues(values)
+}
+
+// Update changes the record of a detector's file and leaves its tensors as they
+// are, byte for byte. The file is replaced whole or not at all; if change
+// returns an error, it stays as it is. Errors are those of [Read] and [Save], or
+// change's.
+func Update(path string, change func(*Record) error) error {
+	f, err := weights.Open(path)
+	if err != nil {
+		return err
+	}
+	r, err := recordOf(f)
+	if err == nil {
+		err = change(&r)
+	}
+	if err == nil {
+		f.Metadata[recordKey], err = r.text()
+	}
+	if err != nil {
+		return fmt.Errorf("%s: %w", path, err)
+	}
+	return weights.WriteFile(path, f)
+}
+
+func recordOf(f *weights.File) (Record, error) {
+	text, ok := f.Metadata[recordKey]
+	if !ok {
+		return Record{}, fmt.Errorf("%w: the file holds weights but no record of a detector; give one that destseg has written", ErrNotDetector)
+	}
+	return parseRecord([]byte(text))
+}
+
+// checkValues makes sure that values has every tensor of the networks, with as
+// many elements as it needs, all of them finite and no variance negative.
+func checkValues(values map[string][]float32) error {
+	for _, t := range network.Tensors() {
+		v, ok := values[t.Name]
+		if !ok {
+			return fmt.Errorf("%w: tensor %q is missing", ErrTensors, t.Name)
+		}
+		if size := t.Shape.Size(); len(v) != size {
+			return fmt.Errorf("%w: tensor %q has %d values, shape %v takes %d", ErrTensors, t.Name, len(v), t.Shape, size)
+		}
+		for i, x := range v {
+			const exponent = 0xff << 23 // all ones in NaN and the infinities, only there
+			if math.Float32bits(x)&exponent == exponent {
+				return fmt.Errorf("%w: value %d of tensor %q is %v; train the detector again", ErrTensors, i, t.Name, x)
+			}
+		}
+		if strings.HasSuffix(t.Name, "running_var") {
+			for i, x := range v {
+				if x < 0 {
+					return fmt.Errorf("%w: value %d of tensor %q is %v, but it is a variance", ErrTensors, i, t.Name, x)
+				}
+			}
+		}
+	}
+	return nil
+}

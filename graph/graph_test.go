@@ -1,0 +1,108 @@
+package graph
+
+import (
+	"errors"
+	"slices"
+	"strings"
+	"testing"
+)
+
+func TestWindowOutput(t *testing.T) {
+	for _, c := range []struct {
+		w    Window
+		n    int
+		want int
+	}{
+		{Window{Kernel: 7, Stride: 2, Padding: 3, Dilation: 1}, 256, 128},
+		{Window{Kernel: 3, Stride: 2, Padding: 1, Dilation: 1}, 5, 3},
+		{Window{Kernel: 3, Stride: 1, Padding: 18, Dilation: 18}, 8, 8},
+		{Window{Kernel: 1, Stride: 2, Dilation: 1}, 7, 4},
+	} {
+		if got := c.w.Output(c.n); got != c.want {
+			t.Errorf("%+v over %d gives %d, want %d", c.w, c.n, got, c.want)
+		}
+	}
+}
+
+func TestOpsAreNamed(t *testing.T) {
+	seen := map[string]Op{}
+	for op := opInvalid + 1; op < opCount; op++ {
+		name := op.String()
+		if other, ok := seen[name]; ok || name == "" || name == "invalid" {
+			t.Errorf("operation %d is called %q, as is %d", op, name, other)
+		}
+		seen[name] = op
+	}
+	if Op(255).String() != "invalid" {
+		t.Error("an unknown operation has a name")
+	}
+}
+
+func TestBuildRefusesWhatDoesNotFit(t *testing.T) {
+	for name, build := range map[string]func(g *Graph, x Value){
+		"conv":      func(g *Graph, x Value) { g.Conv(x, g.Variable("w", 4, 5, 3, 3), Window{Stride: 1, Dilation: 1}) },
+		"add":       func(g *Graph, x Value) { g.Add(x, g.Input("y", 1, 3, 8, 9)) },
+		"concat":    func(g *Graph, x Value) { g.Concat(x, g.Input("y", 1, 3, 4, 4)) },
+		"slice":     func(g *Graph, x Value) { g.Slice(x, 2, 2) },
+		"two names": func(g *Graph, x Value) { g.Variable("x", 1) },
+		"output":    func(g *Graph, x Value) { g.Output("o", x); g.Output("o", x) },
+		"update":    func(g *Graph, x Value) { g.Update(x, x) },
+	} {
+		t.Run(name, func(t *testing.T) {
+			defer func() {
+				if message, ok := recover().(string); !ok || !strings.HasPrefix(message, "graph: ") {
+					t.Errorf("panic says %q", message)
+				}
+			}()
+			g := new(Graph)
+			build(g, g.Input("x", 1, 3, 8, 8))
+		})
+	}
+}
+
+func TestGradients(t *testing.T) {
+	t.Run("frozen parts get none", func(t *testing.T) {
+		g := new(Graph)
+		x, w, v := g.Input("x", 1, 2, 4, 4), g.Variable("w", 2, 2, 1, 1), g.Variable("v", 2, 2, 1, 1)
+		win := Window{Stride: 1, Dilation: 1}
+		loss := g.Sum(g.Conv(g.Conv(x, w, win), v, win))
+		before := len(g.Nodes)
+		if _, err := Gradients(g, loss, []Value{v}); err != nil {
+			t.Fatal(err)
+		}
+		for _, n := range g.Nodes[before:] {
+			if n.Op == OpConvBackwardData {
+				t.Error("a gradient flows into the frozen convolution")
+			}
+		}
+	})
+	t.Run("nodes stay in order", func(t *testing.T) {
+		g := new(Graph)
+		x := g.Variable("x", 1, 2, 4, 4)
+		y := g.ReLU(x)
+		if _, err := Gradients(g, g.Sum(g.Mul(y, g.Add(y, x))), []Value{x}); err != nil {
+			t.Fatal(err)
+		}
+		for i, n := range g.Nodes {
+			if n.ID != i || slices.ContainsFunc(n.In, func(v Value) bool { return v.Node != nil && v.Node.ID >= i }) {
+				t.Errorf("node %d (%s) comes before its operands", i, n.Op)
+			}
+		}
+	})
+	t.Run("errors", func(t *testing.T) {
+		g := new(Graph)
+		x, y := g.Variable("x", 1, 1, 2, 2), g.Variable("y", 1, 1, 2, 2)
+		if _, err := Gradients(g, g.Sum(g.Step(x, 0.5)), []Value{x}); !errors.Is(err, ErrNoDerivative) {
+			t.Errorf("through a step: %v", err)
+		}
+		if _, err := Gradients(g, g.Sum(x), []Value{y}); err == nil || !strings.Contains(err.Error(), `"y"`) {
+			t.Errorf("by what the loss ignores: %v", err)
+		}
+		if _, err := Gradients(g, x, []Value{x}); err == nil || !strings.Contains(err.Error(), "scalar") {
+			t.Errorf("of a tensor: %v", err)
+		}
+		if _, err := Gradients(g, g.Focal(x, y, 4), []Value{y}); !errors.Is(err, ErrNoDerivative) {
+			t.Errorf("by a target: %v", err)
+		}
+	})
+}

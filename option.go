@@ -1,0 +1,49 @@
+package destseg
+
+import (
+	"errors"
+	"fmt"
+
+	"github.com/destseg/destseg/engine"
+	"github.com/destseg/destseg/engine/onednn"
+	"github.com/destseg/destseg/engine/plain"
+)
+
+// An Option changes how a detector computes.
+type Option func(*options)
+
+type options struct {
+	engine engine.Engine
+	engine.Options
+}
+
+// WithPrecision sets what the networks compute in. Without it, bf16 is taken
+// where the processor has it natively, else fp32.
+func WithPrecision(p engine.Precision) Option { return func(o *options) { o.Precision = p } }
+
+// WithThreads sets the number of threads of a run. Without it, or if n is not
+// positive, there is one for each processor that the process may use.
+func WithThreads(n int) Option { return func(o *options) { o.Threads = max(n, 0) } }
+
+// WithEngine sets the engine. Without it, or if e is nil, it is
+// NewEngine("auto").
+func WithEngine(e engine.Engine) Option { return func(o *options) { o.engine = e } }
+
+// NewEngine returns an engine by name: "onednn", "plain" (portable Go, slow),
+// or "auto" for the fastest that this build has. An engine that this build or
+// machine lacks gives an error wrapping [engine.ErrUnavailable].
+func NewEngine(name string) (engine.Engine, error) {
+	switch name {
+	case "plain":
+		return plain.New(), nil
+	case "onednn":
+		return onednn.New()
+	case "auto":
+		e, err := onednn.New()
+		if errors.Is(err, engine.ErrUnavailable) {
+			return plain.New(), nil
+		}
+		return e, err
+	}
+	return nil, fmt.Errorf("engine %q; known are auto, onednn and plain", name)
+}

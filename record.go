@@ -1,0 +1,165 @@
+package destseg
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"math"
+	"time"
+
+	"github.com/destseg/destseg/network"
+	"github.com/destseg/destseg/picture"
+	"github.com/destseg/destseg/train"
+)
+
+// FormatVersion is the version of the record that this package writes. It reads
+// this one and earlier ones.
+const FormatVersion = 1
+
+// PillowBilinear is the only way of resizing that detectors have: that of
+// [picture.RGB.Resize].
+const PillowBilinear = "pillow-bilinear"
+
+// MaxPixels is the largest network size, in pixels, that a detector may have.
+// At that size inspecting takes some gigabytes.
+const MaxPixels = 2048 * 2048
+
+var (
+	// ErrNotDetector is wrapped by the error for a weight file without a record.
+	ErrNotDetector = errors.New("not a detector")
+	// ErrNewer is wrapped by the error for a detector in a format that a later
+	// version of this package introduced.
+	ErrNewer = errors.New("made by a newer version of destseg")
+	// ErrRecord is wrapped by the error for a record that can't be read or asks
+	// for something impossible.
+	ErrRecord = errors.New("unusable detector record")
+	// ErrTensors is wrapped by the error for weights that lack tensors, have them
+	// in another shape, or hold values that are no finite numbers.
+	ErrTensors = errors.New("unusable weights")
+)
+
+// A Record tells everything about a detector that its weights don't.
+type Record struct {
+	Format   int       `json:"format"`   // version of this record; set by [Save]
+	Program  string    `json:"program"`  // version of the program that trained it; [Save] fills in its own
+	Created  time.Time `json:"created"`  // RFC 3339 in JSON; [Save] fills in the time
+	Category string    `json:"category"` // what the pictures show, as the user calls it
+
+	Preprocessing Preprocessing  `json:"preprocessing"`
+	Recipe        train.Recipe   `json:"recipe"`
+	Teacher       TeacherRecord  `json:"teacher"`
+	Pictures      PicturesRecord `json:"pictures"`         // good pictures that it was trained on
+	Textures      string         `json:"textures"`         // what was blended in: a folder's name, or "procedural"
+	Engine        string         `json:"engine"`           // that trained it, with its version
+	Precision     string         `json:"precision"`        // of the training
+	Seconds       float64        `json:"training_seconds"` // wall-clock time
+
+	Threshold *Threshold  `json:"threshold,omitempty"` // nil: none set
+	Metrics   *Evaluation `json:"metrics,omitempty"`   // nil: not measured; kept without single scores
+}
+
+// TeacherRecord names the teacher that a detector was trained with. The
+// teacher's weights are in the detector.
+type TeacherRecord struct {
+	Name   string `json:"name"`
+	Digest string `json:"digest"` // SHA-256 of the teacher's file, hexadecimal
+}
+
+// Preprocessing says what happens to an 8-bit RGB picture before the networks
+// see it: it is resized to Width×Height, both multiples of 32, and every value v
+// of channel c becomes (v/255 − Mean[c]) / Std[c].
+type Preprocessing struct {
+	Width  int        `json:"width"`
+	Height int        `json:"height"`
+	Resize string     `json:"resize"` // [PillowBilinear]
+	Mean   [3]float32 `json:"mean"`
+	Std    [3]float32 `json:"std"`
+}
+
+// StandardPreprocessing is that of the published code at a network size.
+func StandardPreprocessing(width, height int) Preprocessing {
+	mean, std := picture.ImageNet()
+	return Preprocessing{Width: width, Height: height, Resize: PillowBilinear, Mean: mean, Std: std}
+}
+
+// A Threshold separates good from anomalous.
+type Threshold struct {
+	// Image is the largest image score of a good picture.
+	Image float64 `json:"image"`
+	// Pixel is the largest value of the segmentation map at a good place.
+	Pixel float64 `json:"pixel"`
+	// Source tells in a sentence where both come from.
+	Source string `json:"source"`
+}
+
+// Check says what is wrong with a record, if anything is; the error wraps
+// [ErrRecord]. It does not look at Format, which [Save] sets.
+func (r Record) Check() error {
+	p := r.Preprocessing
+	if err := (network.Size{Batch: 1, Height: p.Height, Width: p.Width}).Check(); err != nil {
+		return fmt.Errorf("%w: preprocessing: %w", ErrRecord, err)
+	}
+	if p.Width > MaxPixels/p.Height {
+		return fmt.Errorf("%w: preprocessing: network size %d×%d has more than %d pixels", ErrRecord, p.Width, p.Height, MaxPixels)
+	}
+	if p.Resize != PillowBilinear {
+		return fmt.Errorf("%w: preprocessing: resize %q; known is %q", ErrRecord, p.Resize, PillowBilinear)
+	}
+	for c := range 3 {
+		// Negated, so that NaN fails; the bounds keep normalised values finite.
+		if mean, std := p.Mean[c], p.Std[c]; !(math.Abs(float64(mean)) <= 1e3) || !(std >= 1e-3 && std <= 1e3) {
+			return fmt.Errorf("%w: preprocessing: mean %v and std %v of channel %d; they are on the scale of [0,1]", ErrRecord, mean, std, c)
+		}
+	}
+	if t := r.Threshold; t != nil && (!finite(t.Image) || !finite(t.Pixel)) {
+		return fmt.Errorf("%w: thresholds %v and %v are not finite", ErrRecord, t.Image, t.Pixel)
+	}
+	if r.Pictures.Count < 0 {
+		return fmt.Errorf("%w: trained on %d pictures", ErrRecord, r.Pictures.Count)
+	}
+	return nil
+}
+
+func finite(v float64) bool { return !math.IsNaN(v) && !math.IsInf(v, 0) }
+
+// parseRecord reads and checks the JSON of a record. Keys that it doesn't know
+// are passed over.
+func parseRecord(text []byte) (Record, error) {
+	// The version comes first: what the rest means depends on it.
+	var head struct {
+		Format *int `json:"format"`
+	}
+	if err := json.Unmarshal(text, &head); err != nil {
+		return Record{}, fmt.Errorf("%w: %w", ErrRecord, err)
+	}
+	switch {
+	case head.Format == nil || *head.Format < 1:
+		return Record{}, fmt.Errorf("%w: it has no format version", ErrRecord)
+	case *head.Format > FormatVersion:
+		return Record{}, fmt.Errorf("%w: format %d, this program (%s) reads up to %d; update it to open this detector",
+			ErrNewer, *head.Format, Version(), FormatVersion)
+	}
+	var r Record
+	if err := json.Unmarshal(text, &r); err != nil {
+		return Record{}, fmt.Errorf("%w: %w", ErrRecord, err)
+	}
+	return r, r.Check()
+}
+
+// text checks a record and returns the JSON that parseRecord reads.
+func (r Record) text() (string, error) {
+	r.Format = FormatVersion
+	if err := r.Check(); err != nil {
+		return "", err
+	}
+	if r.Metrics != nil {
+		kept := *r.Metrics
+		kept.Scores = nil
+		r.Metrics = &kept
+	}
+	text, err := json.Marshal(r)
+	if err != nil {
+		return "", fmt.Errorf("%w: %w", ErrRecord, err)
+	}
+	return string(text), nil
+}

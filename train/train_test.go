@@ -1,0 +1,287 @@
+package train
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"image"
+	"image/color"
+	"math"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/destseg/destseg/dataset"
+	"github.com/destseg/destseg/engine"
+	"github.com/destseg/destseg/engine/onednn"
+	"github.com/destseg/destseg/engine/plain"
+	"github.com/destseg/destseg/network"
+	"github.com/destseg/destseg/picture"
+	"github.com/destseg/destseg/weights"
+)
+
+// fast is the best engine that this build has.
+func fast(t *testing.T) engine.Engine {
+	t.Helper()
+	e, err := onednn.New()
+	if errors.Is(err, engine.ErrUnavailable) {
+		return plain.New()
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	return e
+}
+
+// drawParts writes good pictures, of a size that is not the network's.
+func drawParts(t *testing.T, count int) []string {
+	t.Helper()
+	dir := t.TempDir()
+	paths := make([]string, count)
+	for i := range paths {
+		img := image.NewRGBA(image.Rect(0, 0, 50, 40))
+		for y := range 40 {
+			for x := range 50 {
+				img.Set(x, y, color.RGBA{uint8(5 * x), uint8(6 * y), uint8(40*i + x*y%40), 255})
+			}
+		}
+		paths[i] = filepath.Join(dir, fmt.Sprintf("%d.png", i))
+		if err := picture.WritePNG(paths[i], img); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return paths
+}
+
+func tiny(t *testing.T, pictures int) Config {
+	t.Helper()
+	r := Published("")
+	r.Width, r.Height, r.Batch, r.StudentSteps, r.SegmentationSteps = 32, 32, 4, 3, 3
+	return Config{
+		Engine: fast(t), Options: engine.Options{Precision: engine.Float32, Threads: 2}, Recipe: r,
+		Good: drawParts(t, pictures), Pictures: dataset.NewCache(r.Width, r.Height, 1<<20), Loaders: 2, Every: 100,
+	}
+}
+
+func run(t *testing.T, c Config) Result {
+	t.Helper()
+	result, err := Run(t.Context(), c)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return result
+}
+
+func sameWeights(t *testing.T, got, want map[string][]float32) {
+	t.Helper()
+	if len(got) != len(want) {
+		t.Fatalf("%d tensors, want %d", len(got), len(want))
+	}
+	for name := range want {
+		if !slices.Equal(got[name], want[name]) {
+			t.Fatalf("%s differs", name)
+		}
+	}
+}
+
+// Interrupted after any step and continued, a run ends where an uninterrupted
+// one does; and the number of loaders makes no difference.
+func TestResumeIsBitIdentical(t *testing.T) {
+	c := tiny(t, 3) // fewer than a batch
+	want := run(t, c).Weights
+	for _, stop := range []struct{ stage, step int }{{1, 1}, {1, 3}, {2, 2}} {
+		t.Run(fmt.Sprintf("stage %d step %d", stop.stage, stop.step), func(t *testing.T) {
+			c := c
+			c.Loaders = 1 + stop.step
+			c.Checkpoint = filepath.Join(t.TempDir(), "run.checkpoint")
+			ctx, cancel := context.WithCancelCause(t.Context())
+			reason := errors.New("pulled the plug")
+			c.Progress = func(p Progress) {
+				if p.Stage == stop.stage && p.Step == stop.step {
+					cancel(reason)
+				}
+			}
+			if _, err := Run(ctx, c); !errors.Is(err, ErrInterrupted) || !errors.Is(err, reason) {
+				t.Fatalf("interrupted run: %v", err)
+			}
+			var first Progress
+			c.Progress = func(p Progress) {
+				if first.Step == 0 {
+					first = p
+				}
+			}
+			got := run(t, c).Weights
+			if first.Stage == stop.stage && first.Step <= stop.step {
+				t.Errorf("the second run began at stage %d, step %d", first.Stage, first.Step)
+			}
+			sameWeights(t, got, want)
+			sameWeights(t, run(t, c).Weights, want) // nothing left to do
+		})
+	}
+}
+
+func TestSeedDecides(t *testing.T) {
+	c := tiny(t, 2)
+	c.Recipe.StudentSteps, c.Recipe.SegmentationSteps = 1, 1
+	first := run(t, c).Weights
+	c.Recipe.Seed++
+	second := run(t, c).Weights
+	const name = "student_net.decoder_layer1.0.conv1.weight"
+	if slices.Equal(first[name], second[name]) {
+		t.Error("another seed gave the same weights")
+	}
+}
+
+func TestTeacherAndStudentStayFrozen(t *testing.T) {
+	c := tiny(t, 2)
+	c.Teacher = map[string][]float32{}
+	random := Config{Recipe: c.Recipe}
+	state := (&trainer{Config: random}).initial()
+	for _, tensor := range network.Tensors() {
+		if tensor.Part() == network.TeacherPart {
+			c.Teacher[tensor.Name] = state[tensor.Name]
+		}
+	}
+	c.Recipe.SegmentationSteps = 0
+	afterStage1 := run(t, c).Weights
+	c.Recipe.SegmentationSteps = 2
+	afterStage2 := run(t, c).Weights
+	for _, tensor := range network.Tensors() {
+		same := slices.Equal(afterStage1[tensor.Name], afterStage2[tensor.Name])
+		if frozen := tensor.Part() != network.SegmentationPart; same != frozen {
+			t.Errorf("%s: unchanged by stage 2 is %v", tensor.Name, same)
+		}
+		if tensor.Part() == network.TeacherPart && !slices.Equal(afterStage2[tensor.Name], c.Teacher[tensor.Name]) {
+			t.Errorf("%s of the teacher was changed", tensor.Name)
+		}
+	}
+}
+
+func TestLossFalls(t *testing.T) {
+	c := tiny(t, 2)
+	c.Recipe.StudentSteps, c.Recipe.SegmentationSteps = 30, 0
+	var losses []float64
+	c.Progress = func(p Progress) { losses = append(losses, p.Cosine) }
+	run(t, c)
+	if first, last := losses[0], losses[len(losses)-1]; !(last < first/2) {
+		t.Errorf("the student's loss went from %v to %v", first, last)
+	}
+}
+
+func TestUnusableInput(t *testing.T) {
+	damaged := filepath.Join(t.TempDir(), "damaged.png")
+	if err := os.WriteFile(damaged, []byte("\x89PNG\r\n\x1a\nand no more"), 0o666); err != nil {
+		t.Fatal(err)
+	}
+	for _, c := range []struct {
+		name   string
+		change func(*Config)
+		want   error
+		says   string
+	}{
+		{"no pictures", func(c *Config) { c.Good = nil }, ErrPictures, "none"},
+		{"damaged picture", func(c *Config) { c.Good = append(c.Good, damaged) }, ErrPictures, damaged},
+		{"size", func(c *Config) { c.Recipe.Width = 40 }, ErrRecipe, "multiples of 32"},
+		{"batch", func(c *Config) { c.Recipe.Batch = 0 }, ErrRecipe, "batch"},
+		{"steps", func(c *Config) { c.Recipe.StudentSteps = -1 }, ErrRecipe, "steps"},
+		{"rate", func(c *Config) { c.Recipe.ResRate = -1 }, ErrRecipe, "res rate"},
+		{"divergence", func(c *Config) { c.Recipe.StudentRate = math.MaxFloat32 }, ErrDiverged, "learning rate"},
+		{"teacher", func(c *Config) {
+			c.Teacher = map[string][]float32{"teacher_net.encoder.bn1.weight": {1}}
+		}, nil, "teacher_net.encoder.bn1.weight"},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			config := tiny(t, 2)
+			c.change(&config)
+			_, err := Run(t.Context(), config)
+			if err == nil || c.want != nil && !errors.Is(err, c.want) || !strings.Contains(err.Error(), c.says) {
+				t.Errorf("got %v", err)
+			}
+		})
+	}
+}
+
+func TestUnusableCheckpoint(t *testing.T) {
+	c := tiny(t, 2)
+	c.Recipe.StudentSteps, c.Recipe.SegmentationSteps = 1, 1
+	c.Checkpoint = filepath.Join(t.TempDir(), "run.checkpoint")
+	run(t, c)
+	good, err := weights.Open(c.Checkpoint)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, test := range []struct {
+		name   string
+		change func(t *testing.T, c *Config)
+		says   string
+	}{
+		{"other recipe", func(t *testing.T, c *Config) { c.Recipe.Seed++ }, "another recipe"},
+		{"other pictures", func(t *testing.T, c *Config) { c.Good = c.Good[:1] }, "other pictures"},
+		{"truncated", func(t *testing.T, c *Config) {
+			if err := os.Truncate(c.Checkpoint, 1000); err != nil {
+				t.Fatal(err)
+			}
+		}, "remove it"},
+		{"newer", record(strings.Replace(good.Metadata[checkpointKey], `"version":1`, `"version":2`, 1)), "newer version"},
+		{"no record", record(""), "damaged"},
+		{"step", record(strings.Replace(good.Metadata[checkpointKey], `"step":1`, `"step":-1`, 1)), "damaged"},
+		{"tensor", func(t *testing.T, c *Config) {
+			f := *good
+			f.Tensors = map[string]weights.Tensor{"student_net.encoder.bn1.weight": weights.FromFloat32([]int{2}, []float32{1, 2})}
+			rewrite(t, c.Checkpoint, &f)
+		}, "student_net.encoder.bn1.weight"},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			c := c
+			c.Checkpoint = filepath.Join(t.TempDir(), "run.checkpoint")
+			rewrite(t, c.Checkpoint, good)
+			test.change(t, &c)
+			if _, err := Run(t.Context(), c); !errors.Is(err, ErrCheckpoint) || !strings.Contains(err.Error(), test.says) || !strings.Contains(err.Error(), c.Checkpoint) {
+				t.Errorf("got %v", err)
+			}
+		})
+	}
+}
+
+func record(text string) func(*testing.T, *Config) {
+	return func(t *testing.T, c *Config) {
+		f, err := weights.Open(c.Checkpoint)
+		if err != nil {
+			t.Fatal(err)
+		}
+		f.Metadata = map[string]string{checkpointKey: text}
+		rewrite(t, c.Checkpoint, f)
+	}
+}
+
+func rewrite(t *testing.T, path string, f *weights.File) {
+	t.Helper()
+	if err := weights.WriteFile(path, f); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func TestOrderShowsEveryPictureOnceAnEpoch(t *testing.T) {
+	o := order{seed: 7, count: 5}
+	var epochs [2][]int
+	for i := range 10 {
+		epochs[i/5] = append(epochs[i/5], o.at(uint64(i)))
+	}
+	if slices.Equal(epochs[0], epochs[1]) {
+		t.Error("two epochs have the same order")
+	}
+	for _, e := range epochs {
+		slices.Sort(e)
+		if !slices.Equal(e, []int{0, 1, 2, 3, 4}) {
+			t.Errorf("an epoch shows %v", e)
+		}
+	}
+	later := order{seed: 7, count: 5}
+	for _, i := range []uint64{9, 2, 7} {
+		if fresh := (&order{seed: 7, count: 5}).at(i); later.at(i) != fresh {
+			t.Errorf("sample %d depends on what was asked before", i)
+		}
+	}
+}
