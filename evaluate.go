@@ -234,7 +234,10 @@ func (m *measurement) protocol() []string {
 		"image label: defective if the mask marks any pixel at its own size, without a mask by its folder (the published code takes the resized mask)",
 	}
 	if m.blank > 0 {
-		lines = append(lines, fmt.Sprintf("%d pictures in folders of defects have masks without a marked pixel and count as good", m.blank))
+		lines = append(lines, fmt.Sprintf("pictures in folders of defects whose masks mark nothing, counted as good: %d", m.blank))
+	}
+	if len(m.failed) > 0 {
+		lines = append(lines, fmt.Sprintf("pictures that could not be measured, left out: %d", len(m.failed)))
 	}
 	return lines
 }

@@ -129,7 +129,7 @@ func TestEvaluate(t *testing.T) {
 	if got.Engine != d.EngineName() || got.Precision != "fp32" || got.Seconds <= 0 {
 		t.Errorf("engine %q, precision %q, %v s", got.Engine, got.Precision, got.Seconds)
 	}
-	if text := strings.Join(got.Protocol, "\n"); !strings.Contains(text, "64×64") || !strings.Contains(text, "1 pictures in folders of defects") {
+	if text := strings.Join(got.Protocol, "\n"); !strings.Contains(text, "64×64") || !strings.Contains(text, "counted as good: 1\npictures that could not be measured, left out: 2") {
 		t.Errorf("protocol: %s", text)
 	}
 	rows := got.Rows()

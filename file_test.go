@@ -28,20 +28,20 @@ func TestSaveRead(t *testing.T) {
 	saved.Metrics = &Evaluation{
 		Segmentation: metric.Result{Pictures: 5, ImageAUROC: new(0.875)},
 		Pictures:     5, Protocol: []string{"as published"},
-		Scores: []PictureScore{{Path: "private.png"}},
+		Scores: []PictureScore{{Path: "private.png"}}, Failed: []FailedPicture{{Path: "secret.png"}},
 	}
 	if err := Save(path, saved, drawn()); err != nil {
 		t.Fatal(err)
 	}
-	if len(saved.Metrics.Scores) != 1 {
-		t.Error("Save changed the caller's scores")
+	if len(saved.Metrics.Scores) != 1 || len(saved.Metrics.Failed) != 1 {
+		t.Error("Save changed the caller's evaluation")
 	}
 	onlyFile(t, dir, "screw.safetensors")
 
 	want := saved
 	want.Format = FormatVersion
 	want.Metrics = new(*saved.Metrics)
-	want.Metrics.Scores = nil
+	want.Metrics.Scores, want.Metrics.Failed = nil, nil
 	got, values, err := Read(path)
 	if err != nil {
 		t.Fatal(err)

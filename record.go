@@ -55,7 +55,7 @@ type Record struct {
 	Seconds       float64        `json:"training_seconds"` // wall-clock time
 
 	Threshold *Threshold  `json:"threshold,omitempty"` // nil: none set
-	Metrics   *Evaluation `json:"metrics,omitempty"`   // nil: not measured; kept without single scores
+	Metrics   *Evaluation `json:"metrics,omitempty"`   // nil: not measured; saved without Scores and Failed
 }
 
 // TeacherRecord names the teacher that a detector was trained with. The
@@ -154,7 +154,7 @@ func (r Record) text() (string, error) {
 	}
 	if r.Metrics != nil {
 		kept := *r.Metrics
-		kept.Scores = nil
+		kept.Scores, kept.Failed = nil, nil // paths are nobody else's business
 		r.Metrics = &kept
 	}
 	text, err := json.Marshal(r)

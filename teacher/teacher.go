@@ -8,18 +8,17 @@
 // from nothing, in one hour on two processor cores: 200 classes of objects at
 // 64×64 pixels, 101 classes of objects and 10 classes of textures together, one
 // softmax over the 311 of them, random crops of 64 to 128 pixels, SGD. It names
-// 41.8 % of 10,000 held-back pictures of the 200 classes rightly. A teacher
-// trained on ImageNet at full size knows far more and gives better detectors:
-// [Load] takes any such file. The pictures it learned from are under terms of
-// their own, for research and not for business; look at these before selling
-// what it takes part in.
+// 41.8 % of 10,000 held-back pictures of the 200 classes rightly. A teacher that
+// was trained on ImageNet at full size has seen far more; [Load] takes any such
+// file. Most of the pictures that this one learned from come under terms for
+// research; see to these before selling what it takes part in.
 //
 // The file holds the convolutions in half precision and the vectors of the batch
-// norms in single, 5.6 MB in place of 11.2. Rounding the convolutions moves the
-// features T1, T2 and T3 of a picture of 256×256 by less than 7.1·10⁻⁴ (L2 of the
-// difference over L2), a tenth of what computing in bf16 does, and turns a
-// pixel's feature by a cosine distance of 3.5·10⁻⁷ on average. A detector learns
-// from the rounded values and carries these, so nothing is rounded again later.
+// norms in single, 5.6 MB in place of 11.2. Rounding the convolutions moved the
+// features T1, T2 and T3 of two pictures of 256×256 by at most 7.1·10⁻⁴ (L2 of the
+// difference over L2), a tenth of what computing in bf16 does, and a pixel's
+// feature by a cosine distance of 3.5·10⁻⁷ on average. A detector learns from the
+// rounded values and carries these, so nothing is rounded again later.
 //
 // Importing this package puts the file into the program. Inspecting pictures
 // needs no teacher besides the one within the detector.

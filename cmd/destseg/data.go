@@ -48,9 +48,9 @@ func usualSynthesis() synthesis {
 func (s *synthesis) flags(f *pflag.FlagSet) {
 	seedFlag(f, &s.seed)
 	rotationFlag(f, &s.rotation)
-	fractionFlag(f, &s.minOpacity, "min-opacity", "least opacity of the textures that are blended in, above 0 and up to 1")
+	fractionFlag(f, &s.minOpacity, "min-opacity", "least opacity of what is blended in, above 0 and up to 1")
 	f.StringVar(&s.textures, "textures", s.textures,
-		"`folder` of pictures to blend in, such as the Describable Textures Dataset (default: textures drawn by the program)")
+		"`DIR` of pictures to blend in, such as the Describable Textures\nDataset (default: textures that the program draws)")
 }
 
 // rotationOf returns the rotation for a category.

@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
-	"strings"
 
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
@@ -44,7 +43,7 @@ kind of defect and what was found (sheet.png), and one for each test picture.`,
 	}
 	f := command.Flags()
 	f.SortFlags = false
-	f.StringVarP(&o.folder, "output", "o", o.folder, "`folder` to put everything into")
+	f.StringVarP(&o.folder, "output", "o", o.folder, "`DIR` to put everything into")
 	kindFlag(f, &o.kind)
 	countFlag(f, &o.pictures, 1, "pictures", "good pictures to train on")
 	stepsFlag(f, &o.steps)
@@ -68,7 +67,7 @@ func kindFlag(f *pflag.FlagSet, to *demoset.Kind) {
 		}
 		return 0, fmt.Errorf("expected %s", oneOf(names))
 	}
-	f.Var(value[demoset.Kind]{to, strings.Join(names, "|"), parse, demoset.Kind.String}, "kind", "product: a turned metal part, or cloth")
+	f.Var(value[demoset.Kind]{to, "KIND", parse, demoset.Kind.String}, "kind", "of product: "+oneOf(names))
 }
 
 func (o demoOptions) run(ctx context.Context, c *console) error {
@@ -102,7 +101,7 @@ func (o demoOptions) run(ctx context.Context, c *console) error {
 	if err != nil {
 		return err
 	}
-	fmt.Fprint(c.out, formatEvaluation(evaluation), formatVerdicts(evaluation, d.Record().Threshold), "\n")
+	fmt.Fprint(c.out, formatEvaluation(evaluation, d.Record().Threshold, peakMemory()), "\n")
 	if err := paintTest(ctx, c, d, set.Test, marked); err != nil {
 		return err
 	}

@@ -16,12 +16,15 @@ func (o computing) open(path string) (*destseg.Detector, error) {
 	return destseg.Open(path, destseg.WithEngine(e), destseg.WithPrecision(o.precision), destseg.WithThreads(o.threads))
 }
 
-// thresholdRow tells of a threshold in a list.
-func thresholdRow(t *destseg.Threshold) [2]string {
+// thresholdRows tells of a threshold in a list.
+func thresholdRows(t *destseg.Threshold) [][2]string {
 	if t == nil {
-		return [2]string{"threshold", "none"}
+		return [][2]string{{"threshold", "none"}}
 	}
-	return [2]string{"threshold", fmt.Sprintf("%.4f for pictures, %.4f for pixels; %s", t.Image, t.Pixel, t.Source)}
+	return [][2]string{
+		{"threshold", fmt.Sprintf("%.4f for pictures, %.4f for pixels", t.Image, t.Pixel)},
+		{"", t.Source},
+	}
 }
 
 // fileSize returns the size of a file, in brackets after its name.

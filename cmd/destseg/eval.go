@@ -42,8 +42,8 @@ is 1 then.`,
 	}
 	f := command.Flags()
 	f.SortFlags = false
-	f.StringVar(&o.json, "json", "", "`file` for the figures and all scores as JSON, - for the standard output instead of the table;\nits format may change until version 1.0")
-	f.StringVar(&o.overlays, "overlays", "", "`folder` for the test pictures with the map painted over them and the truth outlined")
+	f.StringVar(&o.json, "json", "", "`FILE` for all figures and scores as JSON, - for the standard output\nin place of the table; the format may change until version 1.0")
+	f.StringVar(&o.overlays, "overlays", "", "`DIR` for the test pictures with the map painted over them\nand the truth outlined")
 	computingFlags(f, &o.computing)
 	return command
 }
@@ -80,11 +80,7 @@ func (o evalOptions) run(ctx context.Context, c *console, detector, data string)
 		}
 	}
 	if o.json != "-" {
-		fmt.Fprintf(c.out, "%s on %s\n\n%s", detector, data, formatEvaluation(evaluation))
-		if memory := peakMemory(); memory > 0 {
-			fmt.Fprintf(c.out, "peak memory %s\n", formatBytes(memory))
-		}
-		fmt.Fprint(c.out, formatVerdicts(evaluation, d.Record().Threshold))
+		fmt.Fprintf(c.out, "%s on %s\n%s", detector, data, formatEvaluation(evaluation, d.Record().Threshold, peakMemory()))
 	}
 	if o.json != "" {
 		if err := writeJSON(out, evaluationDocument(detector, data, evaluation)); err != nil {
@@ -124,8 +120,9 @@ func evaluationDocument(detector, data string, e destseg.Evaluation) any {
 	}{formatNote, detector, data, e.Rows(), peakMemory(), e}
 }
 
-// formatEvaluation writes an evaluation as tables.
-func formatEvaluation(e destseg.Evaluation) string {
+// formatEvaluation writes an evaluation as tables, with the mistakes at a
+// threshold unless it is nil, and the peak memory in bytes unless it is 0.
+func formatEvaluation(e destseg.Evaluation, t *destseg.Threshold, memory int64) string {
 	var b strings.Builder
 	s := e.Segmentation
 	fmt.Fprintf(&b, "%s, %d of them defective, %s of defects, %s\n\n",
@@ -147,32 +144,32 @@ func formatEvaluation(e destseg.Evaluation) string {
 		}
 		protocols = append(protocols, [2]string{"  " + row.Name, protocol})
 	}
-	b.WriteString(formatTable(table))
 	if len(e.Defects) > 0 {
-		b.WriteString("\nimage AUROC by kind of defect\n")
-		table = nil
+		table = append(table, []string{"image AUROC by kind"})
 		for _, kind := range e.Defects {
 			table = append(table, []string{"  " + kind.Name, figure(kind.AUROC), figure(kind.DeSTAUROC), formatCount(kind.Pictures, "picture")})
 		}
-		b.WriteString(formatTable(table))
 	}
-	b.WriteString("\nmeasured by this protocol\n" + formatList(protocols))
+	b.WriteString(formatTable(table) + "\n")
+	if t != nil && len(e.Scores) > 0 {
+		b.WriteString(formatVerdicts(e.Scores, *t))
+	}
+	elapsed := time.Duration(e.Seconds * float64(time.Second))
+	fmt.Fprintf(&b, "%s in %s, %s, %.1f ms a picture with reading and measuring", e.Engine, e.Precision, formatTime(elapsed), 1000*e.Seconds/float64(max(e.Pictures, 1)))
+	if memory > 0 {
+		b.WriteString(", at most " + formatBytes(memory))
+	}
+	b.WriteString("\n\nmeasured by this protocol\n" + formatList(protocols))
 	for _, line := range e.Protocol {
 		fmt.Fprintf(&b, "  %s\n", line)
 	}
-	elapsed := time.Duration(e.Seconds * float64(time.Second))
-	fmt.Fprintf(&b, "\n%s in %s, %s, %.1f ms a picture with reading and measuring\n",
-		e.Engine, e.Precision, formatTime(elapsed), 1000*e.Seconds/float64(max(e.Pictures, 1)))
 	return b.String()
 }
 
-// formatVerdicts counts the mistakes at the detector's threshold.
-func formatVerdicts(e destseg.Evaluation, t *destseg.Threshold) string {
-	if t == nil {
-		return ""
-	}
+// formatVerdicts counts the mistakes at a threshold.
+func formatVerdicts(scores []destseg.PictureScore, t destseg.Threshold) string {
 	var good, defective, rejected, missed int
-	for _, s := range e.Scores {
+	for _, s := range scores {
 		switch {
 		case s.Defective:
 			defective++
@@ -186,7 +183,7 @@ func formatVerdicts(e destseg.Evaluation, t *destseg.Threshold) string {
 			}
 		}
 	}
-	return fmt.Sprintf("threshold %.4f: %d of %d good pictures rejected, %d of %d defective ones missed\n",
+	return fmt.Sprintf("at the threshold %.4f, %d of %d good pictures are rejected and %d of %d defective ones missed\n",
 		t.Image, rejected, good, missed, defective)
 }
 

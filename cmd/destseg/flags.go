@@ -65,7 +65,7 @@ func parseSize(s string) (size, error) {
 
 func sizeFlag(f *pflag.FlagSet, to *size) {
 	f.Var(value[size]{to, "SIZE", parseSize, size.String}, "size",
-		"pictures are resized to this for the network: 256, or WIDTHxHEIGHT, in multiples of 32")
+		"of pictures in the network: 256, or WIDTHxHEIGHT, multiples of 32")
 }
 
 // steps are the lengths of the two stages of training.
@@ -85,7 +85,7 @@ func parseSteps(s string) (steps, error) {
 
 func stepsFlag(f *pflag.FlagSet, to *steps) {
 	f.Var(value[steps]{to, "N+N", parseSteps, steps.String}, "steps",
-		"steps of training for the student and for the segmentation network")
+		"steps of training: student + segmentation network")
 }
 
 // rotationFlag defines a flag for how far pictures are turned; *to stays nil
@@ -104,8 +104,8 @@ func rotationFlag(f *pflag.FlagSet, to **synth.Rotation) {
 		}
 		return r.String()
 	}
-	f.Var(value[*synth.Rotation]{to, "auto|none|slight|full", parse, print}, "rotation",
-		"how far a turned part is still a good one: none, slight (±5°) or full (any quarter, ±5°);\nauto is that of the paper for the categories of MVTec AD, and none for others")
+	f.Var(value[*synth.Rotation]{to, "KIND", parse, print}, "rotation",
+		"by which a part stays a good one: none, slight (±5°), full (quarters\nand ±5°), or auto: as in the paper for MVTec AD, none for others")
 }
 
 // byteUnits are tried in order, so that no unit hides behind its own ending.
@@ -142,9 +142,9 @@ func formatBytes(n int64) string {
 		unit++
 	}
 	if v == math.Trunc(v) {
-		return fmt.Sprintf("%.0f%s", v, names[unit])
+		return fmt.Sprintf("%.0f %s", v, names[unit])
 	}
-	return fmt.Sprintf("%.1f%s", v, names[unit])
+	return fmt.Sprintf("%.1f %s", v, names[unit])
 }
 
 func bytesFlag(f *pflag.FlagSet, to *int64, name, usage string) {
@@ -152,7 +152,7 @@ func bytesFlag(f *pflag.FlagSet, to *int64, name, usage string) {
 }
 
 // choiceFlag defines a flag with a few possible values.
-func choiceFlag(f *pflag.FlagSet, to *string, name, usage string, choices ...string) {
+func choiceFlag(f *pflag.FlagSet, to *string, name, kind, usage string, choices ...string) {
 	parse := func(s string) (string, error) {
 		for _, choice := range choices {
 			if s == choice {
@@ -161,7 +161,7 @@ func choiceFlag(f *pflag.FlagSet, to *string, name, usage string, choices ...str
 		}
 		return "", fmt.Errorf("expected %s", oneOf(choices))
 	}
-	f.Var(value[string]{to, strings.Join(choices, "|"), parse, func(s string) string { return s }}, name, usage)
+	f.Var(value[string]{to, kind, parse, func(s string) string { return s }}, name, usage)
 }
 
 // oneOf lists choices in a sentence.
@@ -213,9 +213,9 @@ type computing struct {
 
 func computingFlags(f *pflag.FlagSet, to *computing) {
 	to.engine = "auto"
-	choiceFlag(f, &to.engine, "engine", "what computes: oneDNN, plain Go (slow, needs nothing), or the best there is", "auto", "onednn", "plain")
-	f.Var(value[engine.Precision]{&to.precision, "auto|fp32|bf16", engine.ParsePrecision, engine.Precision.String},
-		"precision", "numbers to compute with; auto takes bf16 where the processor has it")
+	choiceFlag(f, &to.engine, "engine", "NAME", "onednn, plain (slow, needs nothing but Go), or auto", "auto", "onednn", "plain")
+	f.Var(value[engine.Precision]{&to.precision, "KIND", engine.ParsePrecision, engine.Precision.String},
+		"precision", "fp32, bf16, or auto: bf16 where the processor has it")
 	countFlag(f, &to.threads, 0, "threads", "processors to use, 0 for all")
 }
 

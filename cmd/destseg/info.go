@@ -68,14 +68,14 @@ func info(c *console, path string, asJSON bool) error {
 		{"anomalies", fmt.Sprintf("textures %s, opacity above %g, rotation %v", record.Textures, r.MinOpacity, r.Rotation)},
 		{"teacher", fmt.Sprintf("%s, digest %.12s", record.Teacher.Name, record.Teacher.Digest)},
 		{"computed by", fmt.Sprintf("%s in %s, in %s", record.Engine, record.Precision, formatTime(time.Duration(record.Seconds*float64(time.Second))))},
-		thresholdRow(record.Threshold),
 	}
+	rows = append(rows, thresholdRows(record.Threshold)...)
 	if record.Metrics == nil {
 		rows = append(rows, [2]string{"measured", "not yet"})
 	}
 	fmt.Fprint(c.out, formatList(rows))
 	if record.Metrics != nil {
-		fmt.Fprintf(c.out, "\n%s", formatEvaluation(*record.Metrics))
+		fmt.Fprintf(c.out, "\n%s", formatEvaluation(*record.Metrics, nil, 0))
 	}
 	return nil
 }

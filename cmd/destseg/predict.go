@@ -46,10 +46,11 @@ same, and the exit status is 1. The format may change until version 1.0.`,
 		},
 	}
 	f := command.Flags()
-	choiceFlag(f, &o.format, "format", "JSON or comma-separated values, one line a picture", "jsonl", "csv")
-	f.StringVarP(&o.output, "output", "o", "", "`file` to write instead of the standard output; it appears when all is done")
-	f.StringVar(&o.overlays, "overlays", "", "`folder` for the pictures with the anomaly map painted over them")
-	f.StringVar(&o.masks, "masks", "", "`folder` for masks, white where the anomaly map is above the pixel threshold")
+	f.SortFlags = false
+	choiceFlag(f, &o.format, "format", "KIND", "of the lines: jsonl or csv", "jsonl", "csv")
+	f.StringVarP(&o.output, "output", "o", "", "`FILE` to write instead of the standard output;\nit appears when all is done")
+	f.StringVar(&o.overlays, "overlays", "", "`DIR` for the pictures with the anomaly map painted over them")
+	f.StringVar(&o.masks, "masks", "", "`DIR` for masks, white where the map is above the pixel threshold")
 	optionalFlag(f, &o.threshold, "threshold", "scores above it are NG (default: the detector's)")
 	optionalFlag(f, &o.pixelThreshold, "pixel-threshold", "for the masks (default: the detector's)")
 	computingFlags(f, &o.computing)

@@ -56,11 +56,13 @@ and marks what is different: scratches, dents, stains, missing pieces.`,
   destseg train parts/good -o parts.safetensors         learn from a folder of good pictures
   destseg predict parts.safetensors incoming/*.png      judge new ones
   destseg eval bottle.safetensors mvtec_ad/bottle       measure on a test set`,
-		Args: func(_ *cobra.Command, args []string) error {
-			if len(args) == 0 {
-				return wrongUsage("a subcommand is missing, such as train or predict")
+		Args: func(command *cobra.Command, args []string) error {
+			if len(args) > 0 {
+				return unknownCommand(command, args[0])
 			}
-			return wrongUsage("there is no subcommand %q", args[0])
+			command.SetOut(c.err)
+			command.Help()
+			return wrongUsage("a subcommand is missing")
 		},
 		RunE:              func(*cobra.Command, []string) error { return nil }, // Args refuses first
 		SilenceErrors:     true,
@@ -73,8 +75,32 @@ and marks what is different: scratches, dents, stains, missing pieces.`,
 	root.AddCommand(
 		newTrain(c), newEval(c), newPredict(c), newSynth(c), newInfo(c), newDemo(c), newVersion(c),
 	)
-	cobra.EnableCommandSorting = false
+	root.SetHelpCommand(newHelp(root))
 	return root
+}
+
+// newHelp replaces cobra's help command, which takes an unknown topic for a
+// success.
+func newHelp(root *cobra.Command) *cobra.Command {
+	return &cobra.Command{
+		Use:     "help SUBCOMMAND",
+		Short:   "Tells about a subcommand",
+		Example: "  destseg help train",
+		RunE: func(_ *cobra.Command, args []string) error {
+			about, _, err := root.Find(args)
+			if err != nil || about == root && len(args) > 0 {
+				return unknownCommand(root, args[0])
+			}
+			return about.Help()
+		},
+	}
+}
+
+func unknownCommand(root *cobra.Command, name string) error {
+	if close := root.SuggestionsFor(name); len(close) > 0 {
+		return wrongUsage("there is no subcommand %q; did you mean %s?", name, oneOf(close))
+	}
+	return wrongUsage("there is no subcommand %q", name)
 }
 
 // A usageError says that the command line is wrong, as opposed to the work

@@ -34,7 +34,8 @@ DATA is a folder of good pictures or a data set in the layout of MVTec AD.`,
 		},
 	}
 	f := command.Flags()
-	f.StringVarP(&o.output, "output", "o", o.output, "picture to write (PNG)")
+	f.SortFlags = false
+	f.StringVarP(&o.output, "output", "o", o.output, "`FILE` to write (PNG)")
 	countFlag(f, &o.count, 1, "count", "samples to draw")
 	sizeFlag(f, &o.size)
 	o.synthesis.flags(f)

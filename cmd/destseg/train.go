@@ -73,17 +73,17 @@ remains.`,
 	}
 	f := command.Flags()
 	f.SortFlags = false
-	f.StringVarP(&o.output, "output", "o", o.output, "detector to write")
-	f.StringVar(&o.category, "category", "", "`name` of what the pictures show (default: that of the folder)")
+	f.StringVarP(&o.output, "output", "o", o.output, "detector `FILE` to write")
+	f.StringVar(&o.category, "category", "", "`NAME` of what the pictures show (default: that of the folder)")
 	stepsFlag(f, &o.steps)
 	countFlag(f, &o.batch, 1, "batch", "pictures a step")
 	sizeFlag(f, &o.size)
-	f.StringVar(&o.teacher, "teacher", o.teacher, "ResNet-18 to learn from: builtin, or a safetensors or PyTorch `file`")
+	f.StringVar(&o.teacher, "teacher", o.teacher, "ResNet-18 to learn from: builtin, or a safetensors or PyTorch `FILE`")
 	o.synthesis.flags(f)
-	f.StringVar(&o.checkpoint, "checkpoint", "", "`file` to continue from, and to write on the way (default: OUTPUT.checkpoint)")
+	f.StringVar(&o.checkpoint, "checkpoint", "", "`FILE` to continue from and to write on the way\n(default: the output with .checkpoint)")
 	countFlag(f, &o.every, 1, "every", "steps between checkpoints")
 	f.BoolVar(&o.fresh, "fresh", false, "remove the checkpoint and begin anew")
-	countFlag(f, &o.loaders, 0, "loaders", "pictures to prepare at the same time, 0 for one a processor")
+	countFlag(f, &o.loaders, 0, "loaders", "goroutines that prepare pictures, 0 for one a processor")
 	bytesFlag(f, &o.cache, "cache", "memory for decoded pictures")
 	computingFlags(f, &o.computing)
 	return command
@@ -224,10 +224,8 @@ func (o trainOptions) learn(ctx context.Context, c *console, times *stageTimes, 
 	if m != nil {
 		m.close()
 	}
-	if errors.Is(err, train.ErrInterrupted) {
-		if _, missing := os.Stat(config.Checkpoint); missing == nil {
-			return result, fmt.Errorf("%w; the same command continues from %s", err, config.Checkpoint)
-		}
+	if errors.Is(err, train.ErrInterrupted) && errors.Is(err, context.Cause(ctx)) { // else the checkpoint failed
+		return result, fmt.Errorf("%w; the same command continues from %s", errInterrupted, config.Checkpoint)
 	}
 	return result, err
 }
@@ -272,7 +270,7 @@ func (o trainOptions) summary(r destseg.Record, result train.Result, times stage
 	if peak := peakMemory(); peak > 0 {
 		rows = append(rows, [2]string{"memory", formatBytes(peak) + " at most"})
 	}
-	return append(rows, thresholdRow(r.Threshold))
+	return append(rows, thresholdRows(r.Threshold)...)
 }
 
 // texturesName names what is blended in, for the record.

@@ -8,9 +8,6 @@ package onednn
 import "C"
 
 import (
-	"fmt"
-
-	"github.com/destseg/destseg/engine"
 	"github.com/destseg/destseg/graph"
 )
 
@@ -100,20 +97,15 @@ func (l *lowering) dot(n *graph.Node, v graph.Value) error {
 }
 
 // specOf describes a convolution x → y for oneDNN.
-func (l *lowering) specOf(kind C.int, x, y, weights graph.Shape, w graph.Window) (C.dnn_conv_spec, error) {
+func (l *lowering) specOf(kind C.int, x, y, weights graph.Shape, w graph.Window) C.dnn_conv_spec {
 	s := C.dnn_conv_spec{
 		kind: kind,
 		n:    C.long(x[0]), c: C.long(x[1]), h: C.long(x[2]), w: C.long(x[3]),
 		o: C.long(y[1]), p: C.long(y[2]), q: C.long(y[3]),
 		kernel: C.long(weights[2]), stride: C.long(w.Stride), padding: C.long(w.Padding), dilation: C.long(w.Dilation),
 	}
-	if l.bf16 {
-		if !l.wide(x) || !l.wide(y) {
-			return s, fmt.Errorf("%w in bf16: a convolution from or to a single channel", engine.ErrUnsupported)
-		}
-		s.bf16 = 1
-	}
-	return s, nil
+	s.bf16 = flag(l.bf16)
+	return s
 }
 
 func flag(b bool) C.int {
@@ -202,10 +194,7 @@ func (l *lowering) folded(conv, bn *graph.Node, s *C.dnn_conv_spec, p *C.dnn_pri
 
 func (l *lowering) convolve(c *chain, v graph.Value) error {
 	n := c.conv
-	s, err := l.specOf(C.DNN_FORWARD, n.In[0].Shape(), n.Shapes[0], n.In[1].Shape(), n.Window)
-	if err != nil {
-		return err
-	}
+	s := l.specOf(C.DNN_FORWARD, n.In[0].Shape(), n.Shapes[0], n.In[1].Shape(), n.Window)
 	s.bias = flag(c.norm != nil || len(n.In) == 3)
 	s.sum = flag(!c.residual.IsNone())
 	s.relu = flag(c.relu)
@@ -214,7 +203,7 @@ func (l *lowering) convolve(c *chain, v graph.Value) error {
 	if err != nil {
 		return err
 	}
-	x := l.dense(n.In[0])
+	x := l.convolvable(n.In[0])
 	var weights, bias *tensor
 	if c.norm != nil {
 		weights, bias, err = l.folded(n, c.norm, &s, p)
@@ -227,21 +216,24 @@ func (l *lowering) convolve(c *chain, v graph.Value) error {
 	if len(n.In) == 3 {
 		bias = l.use(n.In[2])
 	}
-	var y *tensor
+	run := func(y *tensor) {
+		l.emit(step{node: n, primitive: p, operands: []*tensor{x, weights, bias, y}})
+	}
 	if c.residual.IsNone() {
-		y = l.result(v)
-	} else {
-		residual := l.pixels(c.residual)
-		if residual.buf == x.buf {
-			y = l.result(v)
-		} else {
-			y = l.takeOver(v, c.residual, residual)
-		}
-		if y.buf != residual.buf {
-			l.copy(n, residual, y)
+		l.convolved(v, run)
+		return nil
+	}
+	residual := l.pixels(c.residual)
+	if residual.buf != x.buf && residual.bf16 == l.bf16 {
+		if y := l.takeOver(v, c.residual, residual); y.buf == residual.buf {
+			run(y)
+			return nil
 		}
 	}
-	l.emit(step{node: n, primitive: p, operands: []*tensor{x, weights, bias, y}})
+	l.convolved(v, func(y *tensor) {
+		l.copy(n, residual, y)
+		run(y)
+	})
 	return nil
 }
 
@@ -255,20 +247,19 @@ func (l *lowering) convBackwardData(n *graph.Node) error {
 		})
 		return nil
 	}
-	s, err := l.specOf(C.DNN_BACKWARD_DATA, n.Shapes[0], n.In[0].Shape(), n.In[1].Shape(), n.Window)
-	if err != nil {
-		return err
-	}
+	s := l.specOf(C.DNN_BACKWARD_DATA, n.Shapes[0], n.In[0].Shape(), n.In[1].Shape(), n.Window)
 	p, err := l.newConvolution(&s)
 	if err != nil {
 		return err
 	}
-	dy := l.dense(n.In[0])
+	dy := l.convolvable(n.In[0])
 	w, err := l.weights(n, n.In[1], &s, p)
 	if err != nil {
 		return err
 	}
-	l.emit(step{node: n, primitive: p, operands: []*tensor{l.result(v), w, nil, dy}})
+	l.convolved(v, func(dx *tensor) {
+		l.emit(step{node: n, primitive: p, operands: []*tensor{dx, w, nil, dy}})
+	})
 	return nil
 }
 
@@ -283,15 +274,12 @@ func (l *lowering) convBackwardWeights(n *graph.Node) error {
 		})
 		return nil
 	}
-	s, err := l.specOf(C.DNN_BACKWARD_WEIGHTS, n.In[0].Shape(), n.In[1].Shape(), n.Shapes[0], n.Window)
-	if err != nil {
-		return err
-	}
+	s := l.specOf(C.DNN_BACKWARD_WEIGHTS, n.In[0].Shape(), n.In[1].Shape(), n.Shapes[0], n.Window)
 	p, err := l.newConvolution(&s)
 	if err != nil {
 		return err
 	}
-	x, dy, w := l.dense(n.In[0]), l.dense(n.In[1]), packed(p)
+	x, dy, w := l.convolvable(n.In[0]), l.convolvable(n.In[1]), packed(p)
 	l.emit(step{node: n, primitive: p, operands: []*tensor{x, w, nil, dy}})
 	r, err := l.reorder(n, &s, p, w, l.plain(v), true)
 	if err != nil {

@@ -116,6 +116,16 @@ ELEMENTWISE(sigmoid_backward, 2, v *u *(1 - u))
 ELEMENTWISE(step, 1, u >= f0 ? 1.f : 0.f)
 ELEMENTWISE(copy, 1, u)
 
+BODY void convert_body(args a, long lo, long hi, int thread, int bf) {
+    (void)thread;
+    const void *restrict x = a->p[0];
+    void *restrict y = a->p[1];
+    long c = a->n[1], ldx = a->n[2], ldy = a->n[3];
+    for (long i = lo; i < hi; i++)
+        for (long k = 0; k < c; k++) store(y, i * ldy + k, load(x, i * ldx + k, !bf), bf);
+}
+TYPED(convert)
+
 BODY void zero_body(args a, long lo, long hi, int thread, int bf) {
     (void)thread;
     long c = a->n[1], ld = a->n[2], width = bf ? 2 : 4;
@@ -656,6 +666,7 @@ void ds_kernel_run(int kernel, const ds_args *a) {
     case DS_SIGMOID_BACKWARD: parallel(a, n, sigmoid_backward); break;
     case DS_STEP: parallel(a, n, step); break;
     case DS_COPY: parallel(a, n, copy); break;
+    case DS_CONVERT: parallel(a, n, convert); break;
     case DS_ZERO: parallel(a, n, zero); break;
     case DS_MAXPOOL: parallel(a, n * a->n[4] * a->n[5], maxpool); break;
     case DS_MAXPOOL_BACKWARD: parallel(a, n * a->n[1] * a->n[2], maxpool_backward); break;

@@ -35,6 +35,7 @@ enum ds_kernel {
     DS_SIGMOID_BACKWARD, // as DS_RELU_BACKWARD
     DS_STEP,          // as DS_RELU; f: threshold
     DS_COPY,          // as DS_RELU
+    DS_CONVERT,       // as DS_COPY, from float to bf16 where bf, else back
     DS_ZERO,          // p: y; n: P C ldy
     DS_MAXPOOL,       // p: x, y, place (bytes); n: N H W C P Q kernel stride padding dilation
     DS_MAXPOOL_BACKWARD, // p: place, dy, dx; n: as DS_MAXPOOL

@@ -129,9 +129,35 @@ func (l *lowering) dense(v graph.Value) *tensor {
 	if t == nil || t.dense() {
 		return t
 	}
-	c := newTensor(t.shape, true, t.bf16)
-	l.copy(v.Node, t, c)
+	return l.copied(v.Node, t, t.bf16)
+}
+
+// convolvable returns an operand as a convolution takes it: dense, and in the
+// program's precision even if it has a single channel.
+func (l *lowering) convolvable(v graph.Value) *tensor {
+	t := l.pixels(v)
+	if t.dense() && t.bf16 == l.bf16 {
+		return t
+	}
+	return l.copied(v.Node, t, l.bf16)
+}
+
+func (l *lowering) copied(n *graph.Node, t *tensor, bf16 bool) *tensor {
+	c := newTensor(t.shape, true, bf16)
+	l.copy(n, t, c)
 	return c
+}
+
+// convolved gives the step that makes a convolution's result a destination,
+// and brings this to v's own precision if it has a single channel.
+func (l *lowering) convolved(v graph.Value, emit func(y *tensor)) {
+	if y := l.result(v); y.bf16 == l.bf16 {
+		emit(y)
+	} else {
+		c := newTensor(y.shape, true, l.bf16)
+		emit(c)
+		l.copy(v.Node, c, y)
+	}
 }
 
 // rowMajor returns an operand in the logical order and fp32.
@@ -186,9 +212,13 @@ func (l *lowering) emit(s step) { l.run = append(l.run, s) }
 func (l *lowering) copy(n *graph.Node, from, to *tensor) {
 	count, width, stride := from.rows()
 	_, _, target := to.rows()
+	kernel := C.int(C.DS_COPY)
+	if from.bf16 != to.bf16 {
+		kernel = C.DS_CONVERT
+	}
 	l.emit(step{
-		node: n, kernel: C.DS_COPY, operands: []*tensor{from, to},
-		extents: []int{count, width, stride, target}, bf16: from.bf16,
+		node: n, kernel: kernel, operands: []*tensor{from, to},
+		extents: []int{count, width, stride, target}, bf16: to.bf16,
 	})
 }
 
@@ -283,15 +313,17 @@ func (l *lowering) node(n *graph.Node) error {
 	case graph.OpMeanPool, graph.OpMeanPoolBackward:
 		l.meanPool(n)
 	case graph.OpConcat:
-		return l.concat(n)
+		l.concat(n)
 	case graph.OpSlice:
 		x := l.pixels(n.In[0])
-		if x.bf16 != l.wide(n.Shapes[0]) {
-			return fmt.Errorf("%w in bf16: a single channel", engine.ErrUnsupported)
+		part := x.slice(int(n.Alpha), n.Shapes[0])
+		if part.bf16 == l.wide(part.shape) {
+			l.values[v] = part
+		} else {
+			l.copy(n, part, l.result(v))
 		}
-		l.values[v] = x.slice(int(n.Alpha), n.Shapes[0])
 	case graph.OpPadChannels:
-		return l.padChannels(n)
+		l.padChannels(n)
 	case graph.OpCosine:
 		l.cosine(n)
 	case graph.OpCosineBackward:
@@ -402,7 +434,7 @@ func (l *lowering) meanPool(n *graph.Node) {
 }
 
 // concat copies what its producers could not write in place.
-func (l *lowering) concat(n *graph.Node) error {
+func (l *lowering) concat(n *graph.Node) {
 	v := graph.Value{Node: n}
 	whole := l.values[v]
 	if whole == nil {
@@ -415,9 +447,6 @@ func (l *lowering) concat(n *graph.Node) error {
 			l.use(in)
 		} else {
 			x := l.pixels(in)
-			if x.bf16 != whole.bf16 {
-				return fmt.Errorf("%w in bf16: a single channel", engine.ErrUnsupported)
-			}
 			shared := whole.buf.shared
 			l.copy(n, x, whole.slice(first, in.Shape()))
 			whole.buf.shared = shared
@@ -425,14 +454,10 @@ func (l *lowering) concat(n *graph.Node) error {
 		first += count
 	}
 	whole.buf.shared = false // its parts are written, and nothing else reads them
-	return nil
 }
 
-func (l *lowering) padChannels(n *graph.Node) error {
+func (l *lowering) padChannels(n *graph.Node) {
 	x, y := l.pixels(n.In[0]), l.result(graph.Value{Node: n})
-	if x.bf16 != y.bf16 {
-		return fmt.Errorf("%w in bf16: a single channel", engine.ErrUnsupported)
-	}
 	l.emit(step{
 		node: n, kernel: C.DS_ZERO, operands: []*tensor{y},
 		extents: []int{y.pixels(), y.channels(), y.ld}, bf16: y.bf16,
@@ -440,7 +465,6 @@ func (l *lowering) padChannels(n *graph.Node) error {
 	shared := y.buf.shared
 	l.copy(n, x, y.slice(int(n.Alpha), x.shape))
 	y.buf.shared = shared
-	return nil
 }
 
 func (l *lowering) cosine(n *graph.Node) {

@@ -13,7 +13,7 @@ import (
 
 func TestConformance(t *testing.T) {
 	for _, threads := range []int{1, 3} {
-		golden.Conformance(t, plain.New(), engine.Options{Threads: threads}, 1e-6)
+		golden.Conformance(t, plain.New(), engine.Options{Threads: threads}, 1e-6, 1e-6)
 	}
 }
 

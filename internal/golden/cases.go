@@ -352,7 +352,7 @@ func combinations() []Case {
 			c.result("relu", g.ReLU(sum))
 			c.result("relu.norm", g.ReLU(y))
 		}},
-		{Name: "training residual block with descent", build: func(c *Circuit) {
+		{Name: "training residual block with descent", Steps: true, build: func(c *Circuit) {
 			g, x := c.Graph, c.variable("x", normal, 2, 3, 6, 5)
 			y := g.ReLU(c.normTrain("n1", g.Conv(x, c.variable("w1", normal, 4, 3, 3, 3), same)))
 			y = c.normTrain("n2", g.Conv(y, c.variable("w2", normal, 4, 4, 3, 3), same))

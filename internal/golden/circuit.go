@@ -12,7 +12,10 @@ type Case struct {
 	Name string
 	// Kink is set where the loss has no derivative at some element, so that
 	// finite differences can't confirm the gradients.
-	Kink  bool
+	Kink bool
+	// Steps is set where training steps follow each other, over which the
+	// rounding of an engine grows.
+	Steps bool
 	build func(*Circuit)
 }
 

@@ -13,10 +13,17 @@ import (
 // Conformance runs every case and a few checks of the program's manners on an
 // engine. The cases' outputs, gradients and updated variables must lie within
 // tolerance of the plain engine's float64 results: L2 of the difference over
-// L2 of the reference, tensor by tensor.
-func Conformance(t *testing.T, e engine.Engine, o engine.Options, tolerance float64) {
+// L2 of the reference, tensor by tensor. Cases of several training steps have a
+// tolerance of their own.
+func Conformance(t *testing.T, e engine.Engine, o engine.Options, tolerance, steps float64) {
 	for _, c := range Cases() {
-		t.Run(c.Name, func(t *testing.T) { conform(t, c.Build(), e, o, tolerance) })
+		t.Run(c.Name, func(t *testing.T) {
+			if c.Steps {
+				conform(t, c.Build(), e, o, steps)
+			} else {
+				conform(t, c.Build(), e, o, tolerance)
+			}
+		})
 	}
 	t.Run("names", func(t *testing.T) { checkNames(t, e, o) })
 	t.Run("state", func(t *testing.T) { checkState(t, e, o) })

@@ -133,6 +133,7 @@ func trainThreeSteps(t *testing.T, e engine.Engine, o engine.Options, l Limits, 
 			}
 		}
 		all.add("losses", distance(got, row))
+		t.Logf("step %d: worst loss by itself: relative error %.2g (%s)", step, each.error, each.name)
 		switch step {
 		case 0:
 			each.check(t, "losses before the first update", l.FirstLoss)

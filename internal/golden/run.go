@@ -6,6 +6,7 @@ import (
 	"testing"
 
 	"github.com/destseg/destseg/engine"
+	"github.com/destseg/destseg/engine/plain"
 	"github.com/destseg/destseg/graph"
 	"github.com/destseg/destseg/network"
 )
@@ -30,12 +31,6 @@ func compile(t *testing.T, e engine.Engine, o engine.Options, g *graph.Graph) ru
 	return runner{t, p}
 }
 
-// wide is a program whose tensors travel in float64.
-type wide interface {
-	Write64(name string, v []float64) error
-	Read64(name string, v []float64) error
-}
-
 func (r runner) write(name string, v []float32) {
 	r.t.Helper()
 	if err := r.program.Write(name, v); err != nil {
@@ -46,7 +41,7 @@ func (r runner) write(name string, v []float32) {
 // writeScalar writes as exactly as the program can take it.
 func (r runner) writeScalar(name string, v float64) {
 	r.t.Helper()
-	if p, ok := r.program.(wide); ok {
+	if p, ok := r.program.(plain.Program64); ok {
 		if err := p.Write64(name, []float64{v}); err != nil {
 			r.t.Fatal(err)
 		}
@@ -76,7 +71,7 @@ func (r runner) run() {
 func (r runner) read(name string, size int) []float64 {
 	r.t.Helper()
 	v := make([]float64, size)
-	if p, ok := r.program.(wide); ok {
+	if p, ok := r.program.(plain.Program64); ok {
 		if err := p.Read64(name, v); err != nil {
 			r.t.Fatal(err)
 		}
