@@ -23,8 +23,8 @@ help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 .PHONY: demo
-demo: build ## Train on a made-up product, inspect it and write a report, from nothing
-	bin/destseg demo
+demo: build ## Train a detector on a made-up product and show what it finds (runs/demo)
+	bin/destseg demo -o runs/demo
 
 .PHONY: build
 build: setup ## Build bin/destseg

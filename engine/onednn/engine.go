@@ -10,6 +10,7 @@ package onednn
 import "C"
 
 import (
+	"errors"
 	"fmt"
 	"runtime"
 
@@ -49,6 +50,9 @@ func (dnn) Compile(g *graph.Graph, o engine.Options) (engine.Program, error) {
 	})
 	if err != nil {
 		p.Close()
+		if precision == engine.BFloat16 && errors.Is(err, engine.ErrUnsupported) {
+			return nil, fmt.Errorf("oneDNN: this processor may lack bf16; use fp32: %w", err)
+		}
 		return nil, fmt.Errorf("oneDNN: %w", err)
 	}
 	return p, nil

@@ -288,24 +288,6 @@ func (l *lowering) node(n *graph.Node) error {
 		if !l.fusion.started[n] {
 			return l.chain(&chain{norm: n}, v)
 		}
-	case graph.OpReLU:
-		l.elementwise(n, C.DS_RELU)
-	case graph.OpAdd:
-		l.elementwise(n, C.DS_ADD)
-	case graph.OpMul:
-		l.elementwise(n, C.DS_MUL)
-	case graph.OpMix:
-		l.elementwise(n, C.DS_MIX)
-	case graph.OpAffine:
-		l.elementwise(n, C.DS_AFFINE)
-	case graph.OpSigmoid:
-		l.elementwise(n, C.DS_SIGMOID)
-	case graph.OpStep:
-		l.elementwise(n, C.DS_STEP)
-	case graph.OpReLUBackward:
-		l.elementwise(n, C.DS_RELU_BACKWARD)
-	case graph.OpSigmoidBackward:
-		l.elementwise(n, C.DS_SIGMOID_BACKWARD)
 	case graph.OpMaxPool, graph.OpMaxPoolBackward:
 		l.maxPool(n)
 	case graph.OpResize, graph.OpResizeBackward:
@@ -346,9 +328,25 @@ func (l *lowering) node(n *graph.Node) error {
 	case graph.OpBatchNormBackward:
 		l.normBackward(n)
 	default:
-		return engine.ErrUnsupported
+		kernel, ok := elementwiseKernel(n.Op)
+		if !ok {
+			return engine.ErrUnsupported
+		}
+		l.elementwise(n, kernel)
 	}
 	return nil
+}
+
+// elementwiseKernel returns the kernel of an operation that works on each
+// element alone.
+func elementwiseKernel(op graph.Op) (kernel C.int, ok bool) {
+	kernel, ok = map[graph.Op]C.int{
+		graph.OpReLU: C.DS_RELU, graph.OpReLUBackward: C.DS_RELU_BACKWARD,
+		graph.OpSigmoid: C.DS_SIGMOID, graph.OpSigmoidBackward: C.DS_SIGMOID_BACKWARD,
+		graph.OpAdd: C.DS_ADD, graph.OpMul: C.DS_MUL, graph.OpMix: C.DS_MIX,
+		graph.OpAffine: C.DS_AFFINE, graph.OpStep: C.DS_STEP,
+	}[op]
+	return kernel, ok
 }
 
 func (l *lowering) elementwise(n *graph.Node, kernel C.int) {
