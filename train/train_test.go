@@ -55,6 +55,7 @@ func drawParts(t *testing.T, count int) []string {
 	return paths
 }
 
+// tiny is a run of a few steps, which take seconds on the plain engine.
 func tiny(t *testing.T, pictures int) Config {
 	t.Helper()
 	r := Published("")
@@ -67,6 +68,9 @@ func tiny(t *testing.T, pictures int) Config {
 
 func run(t *testing.T, c Config) Result {
 	t.Helper()
+	if _, err := onednn.New(); err != nil && testing.Short() {
+		t.Skip("slow without oneDNN")
+	}
 	result, err := Run(t.Context(), c)
 	if err != nil {
 		t.Fatal(err)

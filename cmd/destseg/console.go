@@ -13,13 +13,30 @@ import (
 
 // A console is where a command talks to its user.
 type console struct {
-	out  io.Writer // results
-	err  io.Writer // progress, warnings, failures
-	live bool      // err is a terminal, on which a line can be drawn over
+	out  *checkedWriter // results
+	err  io.Writer      // progress, warnings, failures
+	live bool           // err is a terminal, on which a line can be drawn over
+	seen bool           // so is out, and results can be watched there
 }
 
 func newConsole(stdout, stderr io.Writer) *console {
-	return &console{out: stdout, err: stderr, live: isTerminal(stderr)}
+	return &console{out: &checkedWriter{w: stdout}, err: stderr, live: isTerminal(stderr), seen: isTerminal(stdout)}
+}
+
+// A checkedWriter remembers its first error, so that results which are printed
+// here and there need not be checked one by one.
+type checkedWriter struct {
+	w   io.Writer
+	err error
+}
+
+func (c *checkedWriter) Write(p []byte) (int, error) {
+	if c.err != nil {
+		return 0, c.err
+	}
+	n, err := c.w.Write(p)
+	c.err = err
+	return n, err
 }
 
 func isTerminal(w io.Writer) bool {
@@ -48,7 +65,7 @@ func (c *console) note(format string, args ...any) {
 const reportEvery = 10 * time.Second
 
 // A meter shows how far a piece of work has come: a bar on a terminal,
-// elsewhere a line now and then. It is used by one goroutine.
+// elsewhere a line now and then. It is used by one goroutine; nil shows nothing.
 type meter struct {
 	c     *console
 	what  string
@@ -83,6 +100,9 @@ func (c *console) meter(what string, total int) *meter {
 
 // update reports that done units are finished; details follow the count.
 func (m *meter) update(done int, details ...string) {
+	if m == nil {
+		return
+	}
 	text := strings.Join(append([]string{fmt.Sprintf("%s %d/%d", m.what, done, m.total)}, details...), ", ")
 	if m.bar != nil {
 		m.bar.Describe(shorten(text, m.c.width()-barRoom)) // a wrapped line cannot be drawn over

@@ -84,7 +84,7 @@ func (o evalOptions) run(ctx context.Context, c *console, detector, data string)
 	}
 	if o.json != "" {
 		if err := writeJSON(out, evaluationDocument(detector, data, evaluation)); err != nil {
-			return out.name(err)
+			return err
 		}
 		if err := out.finish(); err != nil {
 			return err

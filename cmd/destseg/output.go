@@ -1,7 +1,6 @@
 package main
 
 import (
-	"bufio"
 	"errors"
 	"fmt"
 	"io"
@@ -60,25 +59,26 @@ func takesFiles(folder string) error {
 }
 
 // A result is where a command's results go: the standard output, or a file that
-// appears under its name when it is complete.
+// appears under its name when it is complete. Its errors name it.
 type result struct {
-	io.Writer
-	path string   // "" for the standard output
-	file *os.File // under a temporary name; nil where Writer is written directly
+	to        io.Writer
+	path      string   // "" for the standard output
+	file      *os.File // nil for the standard output, and once closed
+	temporary bool     // file bears another name than path
 }
 
 // openResult opens the file at path, or the standard output if it is "" or "-".
 // What is no ordinary file, such as a pipe, is written directly.
 func (c *console) openResult(path string) (*result, error) {
 	if path == "" || path == "-" {
-		return &result{Writer: c.out}, nil
+		return &result{to: c.out}, nil
 	}
 	if info, err := os.Stat(path); err == nil && !info.IsDir() && !info.Mode().IsRegular() {
 		device, err := os.OpenFile(path, os.O_WRONLY, 0)
 		if err != nil {
 			return nil, err
 		}
-		return &result{Writer: device, path: path}, nil
+		return &result{to: device, path: path, file: device}, nil
 	}
 	path, err := outputFile(path)
 	if err != nil {
@@ -88,47 +88,56 @@ func (c *console) openResult(path string) (*result, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &result{Writer: bufio.NewWriter(file), path: path, file: file}, nil
+	return &result{to: file, path: path, file: file, temporary: true}, nil
+}
+
+// Write implements io.Writer.
+func (r *result) Write(p []byte) (int, error) {
+	n, err := r.to.Write(p)
+	return n, r.named(err)
 }
 
 // finish completes the file.
 func (r *result) finish() error {
 	if r.file == nil {
-		if device, ok := r.Writer.(io.Closer); ok && r.path != "" {
-			return device.Close()
-		}
 		return nil
 	}
-	err := errors.Join(r.Writer.(*bufio.Writer).Flush(), r.file.Chmod(0o644), r.file.Close())
-	if err == nil {
-		err = os.Rename(r.file.Name(), r.path)
+	var err error
+	if r.temporary {
+		err = r.file.Chmod(0o644) // temporary files are private
 	}
-	if err != nil {
-		r.discard()
-		return r.name(err)
+	err = errors.Join(err, r.file.Close())
+	if r.temporary {
+		if err == nil {
+			err = os.Rename(r.file.Name(), r.path)
+		}
+		if err != nil {
+			os.Remove(r.file.Name())
+		}
 	}
 	r.file = nil
-	return nil
+	return r.named(err)
 }
 
 // discard removes a file that finish has not completed.
 func (r *result) discard() {
-	if r.file != nil {
-		r.file.Close()
-		os.Remove(r.file.Name())
-		r.file = nil
+	if r.file == nil {
+		return
 	}
+	r.file.Close()
+	if r.temporary {
+		os.Remove(r.file.Name())
+	}
+	r.file = nil
 }
 
-// name puts the result's own name in the place of the temporary one.
-func (r *result) name(err error) error {
-	var path *fs.PathError
-	if errors.As(err, &path) {
+// named puts the result's own name in the place of the temporary one.
+func (r *result) named(err error) error {
+	if err == nil || r.path == "" {
+		return err
+	}
+	if path := (*fs.PathError)(nil); errors.As(err, &path) {
 		err = path.Err
 	}
-	where := r.path
-	if where == "" {
-		where = "standard output"
-	}
-	return fmt.Errorf("writing %s: %w", where, err)
+	return fmt.Errorf("%s: not written: %w", r.path, err)
 }

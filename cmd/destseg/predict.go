@@ -90,8 +90,8 @@ func (o predictOptions) run(ctx context.Context, c *console, detector string, ar
 	}
 	defer out.discard()
 
-	m := &meter{} // lines on the terminal show enough
-	if !isTerminal(out.Writer) {
+	var m *meter // lines on the terminal show enough
+	if o.output != "" && o.output != "-" || !c.seen {
 		m = c.meter("picture", len(paths))
 		defer m.close()
 	}
@@ -102,7 +102,6 @@ func (o predictOptions) run(ctx context.Context, c *console, detector string, ar
 	if err := out.finish(); err != nil {
 		return err
 	}
-	m.close()
 	return unreadable(bad)
 }
 

@@ -31,9 +31,13 @@ func interruptible(stderr io.Writer) context.Context {
 
 // run executes one command line and returns the exit status.
 func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
-	root := newRoot(newConsole(stdout, stderr))
-	root.SetArgs(args)
+	c := newConsole(stdout, stderr)
+	root := newRoot(c)
+	root.SetArgs(append([]string{}, args...)) // nil would stand for those of the process
 	command, err := root.ExecuteContextC(ctx)
+	if err == nil && c.out.err != nil {
+		err = fmt.Errorf("writing the results: %w", c.out.err)
+	}
 	if err == nil {
 		return 0
 	}
@@ -64,10 +68,11 @@ and marks what is different: scratches, dents, stains, missing pieces.`,
 			command.Help()
 			return wrongUsage("a subcommand is missing")
 		},
-		RunE:              func(*cobra.Command, []string) error { return nil }, // Args refuses first
-		SilenceErrors:     true,
-		SilenceUsage:      true,
-		CompletionOptions: cobra.CompletionOptions{HiddenDefaultCmd: true},
+		RunE:                       func(*cobra.Command, []string) error { return nil }, // Args refuses first
+		SilenceErrors:              true,
+		SilenceUsage:               true,
+		SuggestionsMinimumDistance: 2,
+		CompletionOptions:          cobra.CompletionOptions{HiddenDefaultCmd: true},
 	}
 	root.SetOut(c.out)
 	root.SetErr(c.err)
@@ -91,6 +96,7 @@ func newHelp(root *cobra.Command) *cobra.Command {
 			if err != nil || about == root && len(args) > 0 {
 				return unknownCommand(root, args[0])
 			}
+			about.InitDefaultHelpFlag()
 			return about.Help()
 		},
 	}

@@ -225,9 +225,15 @@ func (o trainOptions) learn(ctx context.Context, c *console, times *stageTimes, 
 		m.close()
 	}
 	if errors.Is(err, train.ErrInterrupted) && errors.Is(err, context.Cause(ctx)) { // else the checkpoint failed
-		return result, fmt.Errorf("%w; the same command continues from %s", errInterrupted, config.Checkpoint)
+		return result, o.interrupted()
 	}
 	return result, err
+}
+
+// interrupted is the error of a run that the user ended and whose checkpoint is
+// there.
+func (o trainOptions) interrupted() error {
+	return fmt.Errorf("%w; the same command continues from %s", errInterrupted, o.checkpoint)
 }
 
 // finish sets the threshold and writes the detector.
@@ -246,6 +252,9 @@ func (o trainOptions) finish(ctx context.Context, c *console, e engine.Engine, r
 	m := c.meter("threshold: picture", len(good))
 	defer m.close()
 	threshold, err := destseg.ProvisionalThreshold(ctx, d, good, func(done, _ int) { m.update(done) })
+	if ctx.Err() != nil {
+		return o.interrupted()
+	}
 	if err != nil {
 		return err
 	}
@@ -265,7 +274,7 @@ func (o trainOptions) summary(r destseg.Record, result train.Result, times stage
 		{"trained on", fmt.Sprintf("%s of %s, %s, %v steps of %d", formatCount(r.Pictures.Count, "good picture"), r.Category, pixels(o.size), o.steps, o.batch)},
 		{"computed by", r.Engine + " in " + r.Precision},
 		{"time", elapsed},
-		{"waiting", fmt.Sprintf("%.1f %% of the time, for pictures", 100*result.Waited.Seconds()/result.Elapsed.Seconds())},
+		{"waiting", fmt.Sprintf("%.1f %% of the time for pictures", 100*result.Waited.Seconds()/result.Elapsed.Seconds())},
 	}
 	if peak := peakMemory(); peak > 0 {
 		rows = append(rows, [2]string{"memory", formatBytes(peak) + " at most"})

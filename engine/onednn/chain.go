@@ -146,57 +146,66 @@ func packed(conv *C.dnn_primitive) *tensor {
 	return &tensor{buf: &buffer{bytes: int(conv.weights_size)}}
 }
 
-// weights returns an operand in the layout of a convolution.
-func (l *lowering) weights(n *graph.Node, v graph.Value, s *C.dnn_conv_spec, conv *C.dnn_primitive) (*tensor, error) {
-	from, to := l.rowMajor(v), packed(conv)
+// pack copies row-major weights to the layout of a convolution, once if they
+// are frozen.
+func (l *lowering) pack(n *graph.Node, s *C.dnn_conv_spec, conv *C.dnn_primitive, from *tensor, frozen bool) (*tensor, error) {
+	to := packed(conv)
+	to.buf.keep = frozen
 	r, err := l.reorder(n, s, conv, from, to, false)
 	if err != nil {
 		return nil, err
 	}
-	if l.fusion.constant(v) {
-		l.freeze(v)
-		to.buf.keep = true
-		l.prepare = append(l.prepare, r)
-	} else {
-		l.emit(r)
-	}
+	l.emitTo(frozen, r)
 	return to, nil
+}
+
+// emitTo appends steps that run once if what they read is frozen.
+func (l *lowering) emitTo(frozen bool, steps ...step) {
+	if frozen {
+		l.prepare = append(l.prepare, steps...)
+	} else {
+		l.run = append(l.run, steps...)
+	}
+}
+
+// weights returns an operand row-major, and whether it is frozen.
+func (l *lowering) weights(v graph.Value) (t *tensor, frozen bool) {
+	frozen = l.fusion.constant(v)
+	if frozen {
+		l.freeze(v)
+	}
+	return l.rowMajor(v), frozen
 }
 
 // freeze notes that a variable is read by prepare.
 func (l *lowering) freeze(v graph.Value) { l.frozen[v.Node.Name] = true }
 
 // folded returns the weights and bias of a convolution with a batch norm
-// folded in.
-func (l *lowering) folded(conv, bn *graph.Node, s *C.dnn_conv_spec, p *C.dnn_primitive) (weights, bias *tensor, err error) {
+// folded in, both frozen; the weights last until all are prepared.
+func (l *lowering) folded(conv, bn *graph.Node) (weights, bias *tensor) {
 	shape := conv.In[1].Shape()
-	whole := newTensor(shape, false, false)
+	weights = newTensor(shape, false, false)
 	bias = newTensor(graph.Shape{shape[0]}, false, false)
 	bias.buf.keep = true
-	weights = packed(p)
-	weights.buf.keep = true
 	operands := []*tensor{l.use(conv.In[1])}
 	l.freeze(conv.In[1])
 	for _, v := range bn.In[1:] {
 		operands = append(operands, l.use(v))
 		l.freeze(v)
 	}
-	r, err := l.reorder(conv, s, p, whole, weights, false)
-	if err != nil {
-		return nil, nil, err
-	}
 	l.prepare = append(l.prepare, step{
-		node: bn, kernel: C.DS_FOLD, operands: append(operands, whole, bias),
+		node: bn, kernel: C.DS_FOLD, operands: append(operands, weights, bias),
 		extents: []int{shape[0], shape.Size() / shape[0]}, constants: [2]float64{bn.Alpha},
-	}, r)
-	return weights, bias, nil
+	})
+	return weights, bias
 }
 
 func (l *lowering) convolve(c *chain, v graph.Value) error {
 	n := c.conv
-	s := l.specOf(C.DNN_FORWARD, n.In[0].Shape(), n.Shapes[0], n.In[1].Shape(), n.Window)
+	part, isSpread := l.fusion.spreads[n.In[0]]
+	s := l.specOf(C.DNN_FORWARD, l.narrowed(n.In[0]), n.Shapes[0], n.In[1].Shape(), n.Window)
 	s.bias = flag(c.norm != nil || len(n.In) == 3)
-	s.sum = flag(!c.residual.IsNone())
+	s.sum = flag(!c.residual.IsNone() || isSpread)
 	s.relu = flag(c.relu)
 	s.inference = 1
 	p, err := l.newConvolution(&s)
@@ -204,12 +213,20 @@ func (l *lowering) convolve(c *chain, v graph.Value) error {
 		return err
 	}
 	x := l.convolvable(n.In[0])
-	var weights, bias *tensor
+	var filter, bias *tensor
+	frozen := true
 	if c.norm != nil {
-		weights, bias, err = l.folded(n, c.norm, &s, p)
+		filter, bias = l.folded(n, c.norm)
 	} else {
-		weights, err = l.weights(n, n.In[1], &s, p)
+		filter, frozen = l.weights(n.In[1])
 	}
+	whole := filter
+	if isSpread {
+		filter = rest(whole.shape, part)
+		l.emitTo(frozen, columns(n, whole, filter, part, false)...)
+		whole.buf.keep = whole.buf.keep || frozen
+	}
+	packed, err := l.pack(n, &s, p, filter, frozen)
 	if err != nil {
 		return err
 	}
@@ -217,7 +234,17 @@ func (l *lowering) convolve(c *chain, v graph.Value) error {
 		bias = l.use(n.In[2])
 	}
 	run := func(y *tensor) {
-		l.emit(step{node: n, primitive: p, operands: []*tensor{x, weights, bias, y}})
+		l.emit(step{node: n, primitive: p, operands: []*tensor{x, packed, bias, y}})
+	}
+	if isSpread {
+		l.convolved(v, func(y *tensor) {
+			l.spreadForward(n, part, whole, y)
+			if !c.residual.IsNone() {
+				l.addTo(n, l.pixels(c.residual), y)
+			}
+			run(y)
+		})
+		return nil
 	}
 	if c.residual.IsNone() {
 		l.convolved(v, run)
@@ -247,13 +274,21 @@ func (l *lowering) convBackwardData(n *graph.Node) error {
 		})
 		return nil
 	}
-	s := l.specOf(C.DNN_BACKWARD_DATA, n.Shapes[0], n.In[0].Shape(), n.In[1].Shape(), n.Window)
+	part, isSpread := l.fusion.spreadData[n]
+	s := l.specOf(C.DNN_BACKWARD_DATA, l.narrowed(v), n.In[0].Shape(), n.In[1].Shape(), n.Window)
 	p, err := l.newConvolution(&s)
 	if err != nil {
 		return err
 	}
 	dy := l.convolvable(n.In[0])
-	w, err := l.weights(n, n.In[1], &s, p)
+	filter, frozen := l.weights(n.In[1])
+	if isSpread {
+		l.spreadBackwardData(n, part, filter, dy)
+		others := rest(filter.shape, part)
+		l.emitTo(frozen, columns(n, filter, others, part, false)...)
+		filter = others
+	}
+	w, err := l.pack(n, &s, p, filter, frozen)
 	if err != nil {
 		return err
 	}
@@ -274,17 +309,26 @@ func (l *lowering) convBackwardWeights(n *graph.Node) error {
 		})
 		return nil
 	}
-	s := l.specOf(C.DNN_BACKWARD_WEIGHTS, n.In[0].Shape(), n.In[1].Shape(), n.Shapes[0], n.Window)
+	part, isSpread := l.fusion.spreads[n.In[0]]
+	s := l.specOf(C.DNN_BACKWARD_WEIGHTS, l.narrowed(n.In[0]), n.In[1].Shape(), n.Shapes[0], n.Window)
 	p, err := l.newConvolution(&s)
 	if err != nil {
 		return err
 	}
-	x, dy, w := l.convolvable(n.In[0]), l.convolvable(n.In[1]), packed(p)
+	x, dy, w, dw := l.convolvable(n.In[0]), l.convolvable(n.In[1]), packed(p), l.plain(v)
 	l.emit(step{node: n, primitive: p, operands: []*tensor{x, w, nil, dy}})
-	r, err := l.reorder(n, &s, p, w, l.plain(v), true)
+	target := dw
+	if isSpread {
+		target = rest(dw.shape, part)
+	}
+	r, err := l.reorder(n, &s, p, w, target, true)
 	if err != nil {
 		return err
 	}
 	l.emit(r)
+	if isSpread {
+		l.run = append(l.run, columns(n, dw, target, part, true)...)
+		l.spreadBackwardWeights(n, part, dy, dw)
+	}
 	return nil
 }

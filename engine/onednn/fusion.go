@@ -25,16 +25,19 @@ type place struct {
 
 // fusion says which nodes are computed together.
 type fusion struct {
-	needed   map[*graph.Node]bool
-	uses     map[graph.Value]int // by needed nodes, outputs and updates; counted down while lowering
-	users    map[graph.Value][]*graph.Node
-	absorbed map[*graph.Node]bool        // computed with another node
-	chains   map[*graph.Node]*chain      // by last node
-	started  map[*graph.Node]bool        // training batch norms that a later node applies
-	factors  map[*graph.Node]*graph.Node // cosine → the scaling of its product
-	masks    map[*graph.Node]*graph.Node // batch-norm-backward → the ReLU-backward before it
-	places   map[graph.Value]place
-	updated  map[*graph.Node]bool // variables
+	needed     map[*graph.Node]bool
+	uses       map[graph.Value]int // by needed nodes, outputs and updates; counted down while lowering
+	users      map[graph.Value][]*graph.Node
+	absorbed   map[*graph.Node]bool        // computed with another node
+	chains     map[*graph.Node]*chain      // by last node
+	started    map[*graph.Node]bool        // training batch norms that a later node applies
+	factors    map[*graph.Node]*graph.Node // cosine → the scaling of its product
+	masks      map[*graph.Node]*graph.Node // batch-norm-backward → the ReLU-backward before it
+	places     map[graph.Value]place
+	spreads    map[graph.Value]spread      // by concatenation
+	spreadData map[*graph.Node]spread      // by conv-backward-data that gives a concatenation's gradient
+	spreadSums map[*graph.Node]*graph.Node // the same → the resize-backward of the spread part
+	updated    map[*graph.Node]bool        // variables
 }
 
 func newFusion(g *graph.Graph) fusion {
@@ -42,9 +45,15 @@ func newFusion(g *graph.Graph) fusion {
 		needed: map[*graph.Node]bool{}, uses: map[graph.Value]int{}, users: map[graph.Value][]*graph.Node{},
 		absorbed: map[*graph.Node]bool{}, chains: map[*graph.Node]*chain{}, started: map[*graph.Node]bool{},
 		factors: map[*graph.Node]*graph.Node{}, masks: map[*graph.Node]*graph.Node{}, places: map[graph.Value]place{},
+		spreads: map[graph.Value]spread{}, spreadData: map[*graph.Node]spread{}, spreadSums: map[*graph.Node]*graph.Node{},
 		updated: map[*graph.Node]bool{},
 	}
 	f.need(g)
+	for _, n := range g.Nodes {
+		if f.needed[n] && n.Op == graph.OpConcat {
+			f.spread(n)
+		}
+	}
 	for _, n := range g.Nodes {
 		if f.needed[n] && !f.absorbed[n] {
 			f.match(n)
@@ -190,7 +199,12 @@ func (f *fusion) constant(v graph.Value) bool {
 func (f *fusion) place(concat *graph.Node) {
 	first := 0
 	whole := graph.Value{Node: concat}
+	s, spread := f.spreads[whole]
 	for _, v := range concat.In {
+		if spread && first == s.first {
+			spread = false // takes no room
+			continue
+		}
 		if f.uses[v] == 1 && f.strided(v.Node) && v.Shape()[1] > 1 {
 			f.places[v] = place{whole, first}
 		}

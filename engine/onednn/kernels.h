@@ -55,6 +55,12 @@ enum ds_kernel {
     DS_DOT,           // p: x, w, bias, y float; n: P C ldx: convolution 1×1 to one channel
     DS_DOT_BACKWARD_DATA, // p: dy float, w, dx; n: P C lddx
     DS_DOT_BACKWARD_WEIGHTS, // p: x, dy float, dw; n: P C ldx
+    // A spread convolution is one, of stride 1, of the map that has p everywhere
+    // inside and zeros in the padding; w is a slice of weights, its rows ldw apart.
+    DS_SPREAD,        // p: p, w, y, taps N×K²×O float; n: N C H W O kernel padding dilation ldw
+    DS_TAP_SUMS,      // p: dy, sums N×O×K² float, pixels by class float; n: N H W O kernel padding dilation lddy: sums of dy where a tap is inside
+    DS_SPREAD_DATA,   // p: sums, w, dp; n: N C O K² ldw
+    DS_SPREAD_WEIGHTS, // p: p, sums, dw; n: N C O K² lddw
     DS_SGD,           // p: w, gradient, momentum, rate; n: count; f: momentum, decay
     DS_FOLD,          // p: w, scale, shift, mean, var, w', bias'; n: O, elements per O; f: epsilon
     DS_KERNELS
@@ -65,5 +71,8 @@ void ds_kernel_run(int kernel, const ds_args *a);
 // ds_work_size is how many doubles ds_args.work needs for tensors of up to
 // that many channels.
 long ds_work_size(int threads, long channels);
+
+// ds_classes is the most classes of pixels that DS_TAP_SUMS tells apart.
+long ds_classes(long kernel);
 
 #endif

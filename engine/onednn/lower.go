@@ -43,6 +43,7 @@ type lowering struct {
 	values     map[graph.Value]*tensor
 	converted  map[graph.Value]*tensor // inputs as pixels
 	outputs    map[string]*tensor
+	sums       map[graph.Value]*tensor // of gradients, for spread convolutions
 	primitives []*C.dnn_primitive
 	channels   int // most that a kernel with sums sees
 	scratch    int // bytes that the neediest primitive wants
@@ -64,11 +65,12 @@ func (l *lowering) wide(shape graph.Shape) bool { return l.bf16 && shape[1] > 1 
 // result makes the tensor of an activation, or of a vector or scalar. What
 // goes into a concatenation alone is written in place there.
 func (l *lowering) result(v graph.Value) *tensor {
-	shape := v.Shape()
+	shape := l.narrowed(v)
 	if place, ok := l.fusion.places[v]; ok {
 		whole := l.values[place.whole]
 		if whole == nil {
-			whole = newTensor(place.whole.Shape(), true, l.wide(place.whole.Shape()))
+			shape := l.narrowed(place.whole)
+			whole = newTensor(shape, true, l.wide(shape))
 			l.values[place.whole] = whole
 		}
 		t := whole.slice(place.first, shape)
@@ -222,6 +224,14 @@ func (l *lowering) copy(n *graph.Node, from, to *tensor) {
 	})
 }
 
+// addTo adds an activation to another.
+func (l *lowering) addTo(n *graph.Node, x, y *tensor) {
+	l.emit(step{
+		node: n, kernel: C.DS_ADD, operands: []*tensor{y, x, y}, bf16: y.bf16,
+		extents: []int{y.pixels(), y.channels(), y.ld, x.ld, y.ld},
+	})
+}
+
 // lower emits the steps of all nodes that an output or update needs.
 func (l *lowering) lower() error {
 	for _, n := range l.graph.Nodes {
@@ -298,7 +308,11 @@ func (l *lowering) node(n *graph.Node) error {
 		l.concat(n)
 	case graph.OpSlice:
 		x := l.pixels(n.In[0])
-		part := x.slice(int(n.Alpha), n.Shapes[0])
+		first := int(n.Alpha)
+		if s, ok := l.fusion.spreadData[n.In[0].Node]; ok && first > s.first {
+			first -= s.count
+		}
+		part := x.slice(first, n.Shapes[0])
 		if part.bf16 == l.wide(part.shape) {
 			l.values[v] = part
 		} else {
@@ -439,8 +453,13 @@ func (l *lowering) concat(n *graph.Node) {
 		whole = l.result(v)
 	}
 	first := 0
+	s, spread := l.fusion.spreads[v]
 	for _, in := range n.In {
 		count := in.Shape()[1]
+		if spread && first == s.first {
+			spread = false // takes no room
+			continue
+		}
 		if _, placed := l.fusion.places[in]; placed {
 			l.use(in)
 		} else {

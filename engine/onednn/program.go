@@ -40,7 +40,7 @@ func (p *program) compile(g *graph.Graph, threads int) error {
 	}
 	l := &lowering{
 		context: p.context, bf16: p.precision == engine.BFloat16, graph: g, fusion: newFusion(g),
-		frozen: map[string]bool{}, values: map[graph.Value]*tensor{}, converted: map[graph.Value]*tensor{}, outputs: map[string]*tensor{},
+		frozen: map[string]bool{}, values: map[graph.Value]*tensor{}, converted: map[graph.Value]*tensor{}, outputs: map[string]*tensor{}, sums: map[graph.Value]*tensor{},
 	}
 	err := l.lower()
 	p.primitives = l.primitives

@@ -375,6 +375,42 @@ func combinations() []Case {
 			c.result("similarity", similarity)
 			c.result("mix", g.Mix(g.Slice(all, 0, 4), x, 0.5, 2))
 		}},
+		{Name: "pooled branch among others, frozen", build: func(c *Circuit) {
+			g, x := c.Graph, c.input("x", normal, 2, 5, 9, 7)
+			pooled := g.ReLU(c.norm("n1", conv(c, "c1", g.MeanPool(x), 6, 1, 1)))
+			all := g.Concat(g.Resize(pooled, 9, 7), conv(c, "c2", x, 4, 3, 1))
+			c.result("y", g.ReLU(c.norm("n2", conv(c, "c3", all, 8, 3, 1))))
+		}},
+		{Name: "pooled branch, two readers and a residual", build: func(c *Circuit) {
+			g, x := c.Graph, c.input("x", normal, 2, 5, 4, 3)
+			all := g.Concat(conv(c, "c2", x, 4, 3, 1), g.Resize(g.MeanPool(x), 4, 3))
+			y := conv(c, "c3", all, 5, 3, 1)
+			c.result("y", g.ReLU(g.Add(y, x)))
+			c.result("z", g.Conv(all, c.frozen("w", normal, 3, 9, 1, 1), graph.Window{Stride: 1, Dilation: 1}))
+		}},
+		{Name: "pooled branch among others, training", build: func(c *Circuit) {
+			g, x := c.Graph, c.variable("x", normal, 3, 5, 9, 7)
+			pooled := g.Conv(g.MeanPool(x), c.variable("w1", normal, 4, 5, 1, 1), graph.Window{Stride: 1, Dilation: 1})
+			before := g.Conv(x, c.variable("w2", normal, 3, 5, 3, 3), same)
+			all := g.Concat(before, g.Resize(pooled, 9, 7), g.ReLU(x))
+			c.result("y", c.normTrain("n", g.Conv(all, c.variable("w3", normal, 6, 12, 3, 3), same)))
+		}},
+		{Name: "pooled branch under a dilated convolution wider than the map", build: func(c *Circuit) {
+			g, x := c.Graph, c.variable("x", normal, 2, 3, 4, 5)
+			all := g.Concat(g.Resize(g.MeanPool(x), 4, 5), x)
+			w := c.variable("w", normal, 4, 6, 3, 3)
+			c.result("y", g.Conv(all, w, graph.Window{Stride: 1, Padding: 3, Dilation: 3}))
+		}},
+		{Name: "pooled branch under a convolution that changes the size", build: func(c *Circuit) {
+			g, x := c.Graph, c.variable("x", normal, 2, 3, 4, 5)
+			all := g.Concat(g.Resize(g.MeanPool(x), 4, 5), x)
+			c.result("y", g.Conv(all, c.variable("w", normal, 4, 6, 3, 3), graph.Window{Stride: 1, Padding: 2, Dilation: 1}))
+		}},
+		{Name: "pooled branch with a stride", build: func(c *Circuit) {
+			g, x := c.Graph, c.variable("x", normal, 2, 3, 5, 5)
+			all := g.Concat(g.Resize(g.MeanPool(x), 5, 5), x)
+			c.result("y", g.Conv(all, c.variable("w", normal, 4, 6, 3, 3), graph.Window{Stride: 2, Padding: 1, Dilation: 1}))
+		}},
 		{Name: "unread results", build: func(c *Circuit) {
 			g := c.Graph
 			x := c.variable("x", normal, 2, 4, 6, 5)

@@ -1,0 +1,113 @@
+package main
+
+import (
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"unicode/utf8"
+)
+
+func TestHelp(t *testing.T) {
+	for _, name := range []string{"", "demo", "eval", "info", "predict", "synth", "train", "version"} {
+		t.Run(name, func(t *testing.T) {
+			args := []string{"--help"}
+			if name != "" {
+				args = []string{name, "--help"}
+			}
+			o := succeed(t, args...)
+			if o.stderr != "" {
+				t.Errorf("help on the standard error: %q", o.stderr)
+			}
+			for line := range strings.Lines(o.stdout) {
+				if n := utf8.RuneCountInString(line); n > 120 {
+					t.Errorf("a line of %d columns: %s", n, line)
+				}
+			}
+			if !strings.Contains(o.stdout, "Examples:\n  destseg ") {
+				t.Error("no example")
+			}
+			path := filepath.Join("testdata", "help", strings.TrimPrefix(name+".txt", "."))
+			if name == "" {
+				path = filepath.Join("testdata", "help", "destseg.txt")
+			}
+			if *update {
+				writeFile(t, path, []byte(o.stdout))
+			}
+			want, err := os.ReadFile(path)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if o.stdout != string(want) {
+				t.Errorf("the help differs from %s; go test -update writes it anew:\n%s", path, o.stdout)
+			}
+			if name != "" {
+				if topic := succeed(t, "help", name); topic.stdout != o.stdout {
+					t.Errorf("destseg help %s says something else", name)
+				}
+			}
+		})
+	}
+}
+
+// TestUsage checks that a wrong command line is refused before any work.
+func TestUsage(t *testing.T) {
+	data, detector := dataSet(t), detectorFile(t)
+	for _, test := range []struct {
+		args []string
+		want string
+	}{
+		{nil, "destseg: a subcommand is missing"},
+		{[]string{"trian"}, `there is no subcommand "trian"; did you mean train?`},
+		{[]string{"help", "nothing"}, `there is no subcommand "nothing"`},
+		{[]string{"--bogus"}, "unknown flag: --bogus"},
+		{[]string{"version", "1"}, `unexpected argument "1"`},
+		{[]string{"demo", "extra"}, `unexpected argument "extra"`},
+		{[]string{"demo", "--kind", "wood"}, "expected machined or woven"},
+		{[]string{"info"}, "DETECTOR is missing"},
+		{[]string{"info", detector, detector}, "unexpected argument"},
+		{[]string{"train"}, "DATA is missing"},
+		{[]string{"train", data, "--bogus"}, "unknown flag: --bogus"},
+		{[]string{"train", data, "--size", "100"}, "multiples of 32"},
+		{[]string{"train", data, "--size", "32x"}, "multiples of 32"},
+		{[]string{"train", data, "--size", "999999968"}, "multiples of 32"},
+		{[]string{"train", data, "--steps", "5"}, "as in 1000+4000"},
+		{[]string{"train", data, "--steps", "0+5"}, "as in 1000+4000"},
+		{[]string{"train", data, "--batch", "0"}, "a whole number of at least 1"},
+		{[]string{"train", data, "--seed", "-1"}, "a whole number of at least 0"},
+		{[]string{"train", data, "--cache", "much"}, "as in 2GiB or 500MB"},
+		{[]string{"train", data, "--rotation", "some"}, "none, slight or full"},
+		{[]string{"train", data, "--min-opacity", "0"}, "above 0 and up to 1"},
+		{[]string{"train", data, "--precision", "fp8"}, "auto, fp32 and bf16"},
+		{[]string{"train", data, "--engine", "abacus"}, "auto, onednn or plain"},
+		{[]string{"train", data, "-o", "x", "--checkpoint", "x"}, "name the same file"},
+		{[]string{"predict"}, "DETECTOR is missing"},
+		{[]string{"predict", detector}, "PICTURE… is missing"},
+		{[]string{"predict", detector, data, "--format", "xml"}, "jsonl or csv"},
+		{[]string{"predict", detector, data, "--threshold", "NaN"}, "expected a number"},
+		{[]string{"eval", detector}, "DATA is missing"},
+		{[]string{"eval", detector, data, data}, "unexpected argument"},
+		{[]string{"synth", data, "--count", "0"}, "a whole number of at least 1"},
+	} {
+		t.Run(strings.Join(test.args, " "), func(t *testing.T) {
+			t.Chdir(t.TempDir())
+			o := command(t.Context(), test.args...)
+			if o.code != exitUsage || !strings.Contains(o.stderr, test.want) {
+				t.Errorf("exit status %d, want %d with %q:\n%s", o.code, exitUsage, test.want, o.stderr)
+			}
+			if o.stdout != "" {
+				t.Errorf("something on the standard output: %q", o.stdout)
+			}
+			if left := listing(t, "."); left != "" {
+				t.Errorf("left behind:\n%s", left)
+			}
+		})
+	}
+}
+
+func TestVersion(t *testing.T) {
+	o := succeed(t, "version")
+	if !strings.HasPrefix(o.stdout, "destseg ") || !strings.Contains(o.stdout, "engine plain") {
+		t.Errorf("version says %q", o.stdout)
+	}
+}
