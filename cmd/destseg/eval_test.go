@@ -89,7 +89,7 @@ func TestEvalWithoutMasks(t *testing.T) {
 func TestInfo(t *testing.T) {
 	detector := detectorFile(t)
 	o := succeed(t, "info", detector)
-	for _, text := range []string{"flange", "327 tensors", "64×64", "12 good pictures", "1000+4000 steps of 32", "0.5000 for pictures", "made up", "not yet", "1 min 30 s"} {
+	for _, text := range []string{"flange", "327 tensors", "32×32", "12 good pictures", "1000+4000 steps of 32", "0.5000 for pictures", "made up", "not yet", "1 min 30 s"} {
 		if !strings.Contains(o.stdout, text) {
 			t.Errorf("info lacks %q:\n%s", text, o.stdout)
 		}

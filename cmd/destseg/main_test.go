@@ -67,7 +67,7 @@ func succeed(t *testing.T, args ...string) outcome {
 func testRecord() destseg.Record {
 	return destseg.Record{
 		Program: "test", Category: "flange",
-		Preprocessing: destseg.StandardPreprocessing(64, 64), Recipe: train.Published("flange"),
+		Preprocessing: destseg.StandardPreprocessing(32, 32), Recipe: train.Published("flange"),
 		Teacher:  destseg.TeacherRecord{Name: "builtin", Digest: "0123456789abcdef"},
 		Pictures: destseg.PicturesRecord{Count: 12, Digest: "fedcba9876543210"}, Textures: "procedural",
 		Engine: "plain", Precision: "fp32", Seconds: 90,

@@ -148,12 +148,13 @@ func TestPeak(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	p = p.Resize(32, 32) // the network's size
 	in, err := d.InspectRGB(p)
 	if err != nil {
 		t.Fatal(err)
 	}
 	at := peakOf(in, d.Record().Preprocessing)
-	values := in.Map(p.Width, p.Height) // of the network's size
+	values := in.Map(p.Width, p.Height)
 	for _, v := range values {
 		if v > at.Value {
 			t.Fatalf("the map reaches %v, the peak is %v", v, at.Value)

@@ -17,18 +17,13 @@ const (
 	sheetGap    = 6  // between the pictures of a row, and between rows
 )
 
-// writeSheet writes a picture with one example of every kind among the test
-// samples, in two columns: the picture, what was found, and what is true.
+// writeSheet writes a picture with examples from the test samples, in two columns:
+// the picture, what was found, and what is true.
 func writeSheet(ctx context.Context, d *destseg.Detector, samples []dataset.Sample, path string) error {
-	var examples []dataset.Sample
-	var paths []string
-	shown := make(map[string]bool)
-	for _, s := range samples {
-		if !shown[s.Defect] {
-			shown[s.Defect] = true
-			examples = append(examples, s)
-			paths = append(paths, s.Path)
-		}
+	examples := examplesOf(samples)
+	paths := make([]string, len(examples))
+	for i, s := range examples {
+		paths[i] = s.Path
 	}
 	var rows [][3]*picture.RGB
 	for file := range d.InspectFiles(ctx, paths) {
@@ -45,6 +40,22 @@ func writeSheet(ctx context.Context, d *destseg.Detector, samples []dataset.Samp
 		rows = append(rows, [3]*picture.RGB{file.Picture, overlay(file), truth})
 	}
 	return picture.WritePNG(path, layOut(rows))
+}
+
+// examplesOf picks the first sample of every kind of defect, and the first good
+// ones: as many as make the sum even, at least one.
+func examplesOf(samples []dataset.Sample) []dataset.Sample {
+	var examples, good []dataset.Sample
+	for i, s := range samples {
+		switch {
+		case !s.Anomalous:
+			good = append(good, s)
+		case i == 0 || samples[i-1].Defect != s.Defect: // they are sorted
+			examples = append(examples, s)
+		}
+	}
+	wanted := 2 - len(examples)%2
+	return append(examples, good[:min(wanted, len(good))]...)
 }
 
 // layOut places rows of pictures, all of one size, in two columns.

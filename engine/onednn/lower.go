@@ -29,6 +29,9 @@ type step struct {
 	relu      bool
 }
 
+// maxChannels is the most that an activation can have; C has the same constant.
+const maxChannels = 2048
+
 // A lowering turns a graph into steps.
 type lowering struct {
 	context *C.dnn_context
@@ -237,6 +240,9 @@ func (l *lowering) lower() error {
 	for _, n := range l.graph.Nodes {
 		if !l.fusion.needed[n] || l.fusion.absorbed[n] || n.Op == graph.OpSGD {
 			continue
+		}
+		if shape := n.Shapes[0]; len(shape) == 4 && shape[1] > maxChannels && n.Op != graph.OpConvBackwardWeights && n.Op != graph.OpVariable {
+			return fmt.Errorf("%s %v: %w: more than %d channels", n.Op, shape, engine.ErrUnsupported, maxChannels)
 		}
 		if err := l.node(n); err != nil {
 			return fmt.Errorf("%s %v: %w", n.Op, n.Shapes[0], err)

@@ -3,10 +3,12 @@
 package onednn_test
 
 import (
+	"errors"
 	"testing"
 
 	"github.com/destseg/destseg/engine"
 	"github.com/destseg/destseg/engine/onednn"
+	"github.com/destseg/destseg/graph"
 	"github.com/destseg/destseg/internal/golden"
 )
 
@@ -83,4 +85,12 @@ func TestSegmentationBF16(t *testing.T) {
 	golden.Segmentation(t, open(t), bf16, golden.Limits{
 		FirstLoss: 1.5 * 4.2e-3, LastLoss: 1.5 * 3.6e-3, GradientNorm: 1.5 * 0.179, First: 1.5 * 0.025, Last: 1.5 * 0.017,
 	})
+}
+
+func TestTooManyChannels(t *testing.T) {
+	g := new(graph.Graph)
+	g.Output("y", g.ReLU(g.Input("x", 1, 2049, 1, 2)))
+	if _, err := open(t).Compile(g, fp32); !errors.Is(err, engine.ErrUnsupported) {
+		t.Errorf("got %v", err)
+	}
 }
