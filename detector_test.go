@@ -137,7 +137,7 @@ func TestGoldenForward(t *testing.T) {
 				input[i] = anomaly[b*3*pixels+i]
 			}
 		}
-		segmentation, dest, err := d.run(input)
+		segmentation, dest, _, err := d.run(input)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -166,7 +166,7 @@ func TestInspect(t *testing.T) {
 
 	input := make([]float32, 3*96*64)
 	p.Resize(96, 64).Normalize(input, r.Preprocessing.Mean, r.Preprocessing.Std)
-	segmentation, dest, err := d.run(input)
+	segmentation, dest, _, err := d.run(input)
 	if err != nil {
 		t.Fatal(err)
 	}

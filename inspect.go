@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"image"
+	"time"
 
 	"github.com/destseg/destseg/metric"
 	"github.com/destseg/destseg/network"
@@ -34,6 +35,10 @@ type Inspection struct {
 
 	// Width and Height are the picture's own size.
 	Width, Height int
+
+	// Elapsed is what the networks took, without reading and resizing the
+	// picture and without waiting for another run.
+	Elapsed time.Duration
 
 	segmentation, dest coarseMap
 }
@@ -91,7 +96,7 @@ func (d *Detector) InspectRGB(p *picture.RGB) (*Inspection, error) {
 
 	i := &Inspection{Width: p.Width, Height: p.Height}
 	var err error
-	if i.segmentation, i.dest, err = d.run(input); err != nil {
+	if i.segmentation, i.dest, i.Elapsed, err = d.run(input); err != nil {
 		return nil, err
 	}
 	i.Score = metric.TopMean(i.Map(how.Width, how.Height), scorePixels)
@@ -106,26 +111,29 @@ func (d *Detector) InspectRGB(p *picture.RGB) (*Inspection, error) {
 }
 
 // run takes a normalised picture, 3×Height×Width, through the networks.
-func (d *Detector) run(input []float32) (segmentation, dest coarseMap, err error) {
+func (d *Detector) run(input []float32) (segmentation, dest coarseMap, elapsed time.Duration, err error) {
 	how := d.record.Preprocessing
-	segmentation = coarseMap{width: how.Width / network.MapStride, height: how.Height / network.MapStride}
-	segmentation.values = make([]float32, segmentation.width*segmentation.height)
-	dest = segmentation
-	dest.values = make([]float32, len(segmentation.values))
+	newMap := func() coarseMap {
+		width, height := how.Width/network.MapStride, how.Height/network.MapStride
+		return coarseMap{width: width, height: height, values: make([]float32, width*height)}
+	}
+	segmentation, dest = newMap(), newMap()
 
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	if d.program == nil {
-		return segmentation, dest, ErrClosed
+		return segmentation, dest, 0, ErrClosed
 	}
-	if err := d.program.Write(network.Image, input); err != nil {
-		return segmentation, dest, err
+	start := time.Now()
+	for _, do := range []func() error{
+		func() error { return d.program.Write(network.Image, input) },
+		d.program.Run,
+		func() error { return d.program.Read(network.Segmentation, segmentation.values) },
+		func() error { return d.program.Read(network.DeST, dest.values) },
+	} {
+		if err := do(); err != nil {
+			return segmentation, dest, 0, err
+		}
 	}
-	if err := d.program.Run(); err != nil {
-		return segmentation, dest, err
-	}
-	if err := d.program.Read(network.Segmentation, segmentation.values); err != nil {
-		return segmentation, dest, err
-	}
-	return segmentation, dest, d.program.Read(network.DeST, dest.values)
+	return segmentation, dest, time.Since(start), nil
 }

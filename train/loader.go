@@ -93,12 +93,17 @@ func (s source) load(ctx context.Context, stage, first, last int) *loader {
 	return l
 }
 
-// next waits for a batch, which recycle gives back.
-func (l *loader) next() *batch {
+// next waits for a batch, which recycle gives back; it returns nil when ctx
+// ends first.
+func (l *loader) next(ctx context.Context) *batch {
 	start := time.Now()
-	b := <-l.ready
-	l.waited += time.Since(start)
-	return b
+	defer func() { l.waited += time.Since(start) }()
+	select {
+	case b := <-l.ready:
+		return b
+	case <-ctx.Done():
+		return nil
+	}
 }
 
 func (l *loader) recycle(b *batch) { l.free <- b }

@@ -242,10 +242,10 @@ func (r *trainer) stage(ctx context.Context, s stage, first int) error {
 
 	var clock clock
 	for step := first; step < s.steps; step++ {
-		if ctx.Err() != nil {
+		b := l.next(ctx)
+		if b == nil || ctx.Err() != nil {
 			return r.interrupt(ctx, program, g, s, step)
 		}
-		b := l.next()
 		if b.err != nil {
 			return b.err
 		}

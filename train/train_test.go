@@ -7,11 +7,13 @@ import (
 	"image"
 	"image/color"
 	"math"
+	"math/rand/v2"
 	"os"
 	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/destseg/destseg/dataset"
 	"github.com/destseg/destseg/engine"
@@ -19,6 +21,7 @@ import (
 	"github.com/destseg/destseg/engine/plain"
 	"github.com/destseg/destseg/network"
 	"github.com/destseg/destseg/picture"
+	"github.com/destseg/destseg/synth"
 	"github.com/destseg/destseg/weights"
 )
 
@@ -123,6 +126,24 @@ func TestResumeIsBitIdentical(t *testing.T) {
 			sameWeights(t, got, want)
 			sameWeights(t, run(t, c).Weights, want) // nothing left to do
 		})
+	}
+}
+
+// Slow textures let the engine wait for the loader, which is when Ctrl-C comes.
+type slowTextures struct{ synth.Procedural }
+
+func (s slowTextures) Texture(dst *picture.RGB, random *rand.Rand) error {
+	time.Sleep(50 * time.Millisecond)
+	return s.Procedural.Texture(dst, random)
+}
+
+func TestInterruptWhileWaitingForPictures(t *testing.T) {
+	c := tiny(t, 2)
+	c.Textures = slowTextures{}
+	ctx, cancel := context.WithCancel(t.Context())
+	c.Progress = func(Progress) { time.AfterFunc(20*time.Millisecond, cancel) }
+	if _, err := Run(ctx, c); !errors.Is(err, ErrInterrupted) {
+		t.Errorf("got %v", err)
 	}
 }
 

@@ -22,7 +22,7 @@ type demoOptions struct {
 
 func newDemo(c *console) *cobra.Command {
 	o := demoOptions{folder: "destseg-demo", kind: demoset.Machined, pictures: 100, trainOptions: usualTraining()}
-	o.steps = steps{150, 350}
+	o.steps = steps{250, 500}
 	o.batch = 8
 	o.size = size{128, 128}
 	command := &cobra.Command{

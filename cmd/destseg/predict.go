@@ -10,7 +10,6 @@ import (
 	"path/filepath"
 	"runtime"
 	"strconv"
-	"time"
 
 	"github.com/spf13/cobra"
 
@@ -34,7 +33,7 @@ func newPredict(c *console) *cobra.Command {
 		Long: `predict inspects pictures, given as files, folders (with those below them) or
 patterns, and prints one line for each as soon as it is done: its score, the
 threshold, the verdict (OK, or NG for not good), the size, where the anomaly map
-is highest, and the milliseconds it took after the one before.
+is highest, and the milliseconds that the networks took.
 
 Pictures that cannot be read are listed at the end; the others are done all the
 same, and the exit status is 1. The format may change until version 1.0.`,
@@ -114,7 +113,7 @@ type prediction struct {
 	Width        int      `json:"width"`
 	Height       int      `json:"height"`
 	Peak         peak     `json:"peak"`
-	Milliseconds float64  `json:"milliseconds"` // since the picture before
+	Milliseconds float64  `json:"milliseconds"` // that the networks took
 	Overlay      string   `json:"overlay,omitempty"`
 	Mask         string   `json:"mask,omitempty"`
 }
@@ -180,15 +179,12 @@ func (o predictOptions) predict(ctx context.Context, d *destseg.Detector, paths 
 	go func() {
 		defer close(queue)
 		names := outputNames(paths)
-		last, i := time.Now(), 0
+		i := 0
 		for file := range d.InspectFiles(ctx, paths) {
-			now := time.Now()
-			took := now.Sub(last)
-			last = now
 			slot, name := make(chan judged, 1), names[i]
 			i++
 			queue <- slot
-			go func() { slot <- o.judge(d, file, name, took) }()
+			go func() { slot <- o.judge(d, file, name) }()
 		}
 	}()
 
@@ -196,8 +192,8 @@ func (o predictOptions) predict(ctx context.Context, d *destseg.Detector, paths 
 	for slot := range queue {
 		j := <-slot
 		switch {
-		case err != nil || ctx.Err() != nil && errors.Is(j.unread, context.Cause(ctx)):
-			continue
+		case ctx.Err() != nil:
+			continue // but leave the queue empty
 		case j.failed != nil:
 			err = j.failed
 		case j.unread != nil:
@@ -219,7 +215,7 @@ func (o predictOptions) predict(ctx context.Context, d *destseg.Detector, paths 
 }
 
 // judge makes the line for an inspected picture, and writes its files.
-func (o predictOptions) judge(d *destseg.Detector, file destseg.InspectedFile, name string, took time.Duration) judged {
+func (o predictOptions) judge(d *destseg.Detector, file destseg.InspectedFile, name string) judged {
 	if file.Err != nil {
 		return judged{unread: file.Err}
 	}
@@ -227,7 +223,7 @@ func (o predictOptions) judge(d *destseg.Detector, file destseg.InspectedFile, n
 	j := judged{prediction: prediction{
 		Path: file.Path, Score: in.Score, Threshold: o.threshold, Width: in.Width, Height: in.Height,
 		Peak:         peakOf(in, d.Record().Preprocessing),
-		Milliseconds: float64(took.Microseconds()) / 1000,
+		Milliseconds: float64(in.Elapsed.Microseconds()) / 1000,
 	}}
 	switch {
 	case o.threshold == nil:
