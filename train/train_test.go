@@ -212,7 +212,9 @@ func TestUnusableInput(t *testing.T) {
 		{"batch", func(c *Config) { c.Recipe.Batch = 0 }, ErrRecipe, "batch"},
 		{"steps", func(c *Config) { c.Recipe.StudentSteps = -1 }, ErrRecipe, "steps"},
 		{"rate", func(c *Config) { c.Recipe.ResRate = -1 }, ErrRecipe, "res rate"},
-		{"divergence", func(c *Config) { c.Recipe.StudentRate = math.MaxFloat32 }, ErrDiverged, "learning rate"},
+		{"divergence", func(c *Config) {
+			c.Recipe.StudentRate, c.Recipe.WeightDecay, c.Recipe.StudentSteps = math.MaxFloat32, 1, 5
+		}, ErrDiverged, "learning rate"},
 		{"teacher", func(c *Config) {
 			c.Teacher = map[string][]float32{"teacher_net.encoder.bn1.weight": {1}}
 		}, nil, "teacher_net.encoder.bn1.weight"},

@@ -13,7 +13,7 @@ BODY void norm_body_(args a, long lo, long hi, int bf, int residual, int relu) {
         for (long k = 0; k < c; k++) {
             float v = (load(x, i * ldx + k, bf) - mean[k]) * factor[k] + shift[k];
             if (residual) v += load(r, i * ldr + k, bf);
-            if (relu) v = v > 0 ? v : 0;
+            if (relu) v = v < 0 ? 0 : v; // a NaN stays one
             store(y, i * ldy + k, v, bf);
         }
 }

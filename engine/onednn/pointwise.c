@@ -21,7 +21,8 @@
     }                                                                                                 \
     TYPED(name)
 
-ELEMENTWISE(relu, 1, u > 0 ? u : 0)
+// A NaN stays one, so that a loss shows it.
+ELEMENTWISE(relu, 1, u < 0 ? 0 : u)
 ELEMENTWISE(relu_backward, 2, u > 0 ? v : 0)
 ELEMENTWISE(add, 2, u + v)
 ELEMENTWISE(mul, 2, u *v)

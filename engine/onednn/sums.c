@@ -32,7 +32,7 @@ void ds_stats(args a) {
     for (long k = 0; k < c; k++) {
         double d = a->work[k] / p, v = a->work[c + k] / p - d * d;
         mean[k] = (float)(load(a->p[0], k, a->bf) + d);
-        var[k] = (float)MAX(v, 0);
+        var[k] = (float)(v < 0 ? 0 : v); // a NaN stays one
     }
 }
 
