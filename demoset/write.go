@@ -72,6 +72,9 @@ func Write(ctx context.Context, dir string, kind Kind, counts Counts, size int, 
 			close(results)
 		}()
 		for _, j := range plan {
+			if ctx.Err() != nil { // select would choose at random
+				return
+			}
 			select {
 			case jobs <- j:
 			case <-ctx.Done():
