@@ -237,7 +237,6 @@ func TestNotDefined(t *testing.T) {
 	vanished.Mask = []uint8{0, 0}
 	unknown.Mask = nil
 
-	const images, all = "image_auroc", ""
 	for _, c := range []struct {
 		name    string
 		samples []Sample
