@@ -18,7 +18,8 @@ func (l *lowering) chain(c *chain, v graph.Value) error {
 		return nil
 	}
 	if isDot(c.conv.In[1].Shape(), c.conv.Window) {
-		return l.dot(c.conv, v)
+		l.dot(c.conv, v)
+		return nil
 	}
 	return l.convolve(c, v)
 }
@@ -85,7 +86,7 @@ func (l *lowering) normBackward(n *graph.Node) {
 }
 
 // dot is a convolution to a single channel.
-func (l *lowering) dot(n *graph.Node, v graph.Value) error {
+func (l *lowering) dot(n *graph.Node, v graph.Value) {
 	x := l.pixels(n.In[0])
 	operands := []*tensor{x, l.use(n.In[1]), nil, nil}
 	if len(n.In) == 3 {
@@ -93,19 +94,17 @@ func (l *lowering) dot(n *graph.Node, v graph.Value) error {
 	}
 	operands[3] = l.result(v)
 	l.emit(step{node: n, kernel: C.DS_DOT, operands: operands, extents: []int{x.pixels(), x.channels(), x.ld}, bf16: x.bf16})
-	return nil
 }
 
 // specOf describes a convolution x → y for oneDNN.
 func (l *lowering) specOf(kind C.int, x, y, weights graph.Shape, w graph.Window) C.dnn_conv_spec {
-	s := C.dnn_conv_spec{
+	return C.dnn_conv_spec{
 		kind: kind,
 		n:    C.long(x[0]), c: C.long(x[1]), h: C.long(x[2]), w: C.long(x[3]),
 		o: C.long(y[1]), p: C.long(y[2]), q: C.long(y[3]),
 		kernel: C.long(weights[2]), stride: C.long(w.Stride), padding: C.long(w.Padding), dilation: C.long(w.Dilation),
+		bf16: flag(l.bf16),
 	}
-	s.bf16 = flag(l.bf16)
-	return s
 }
 
 func flag(b bool) C.int {

@@ -1,7 +1,6 @@
 // Products and cosine similarity of normalised features.
 #include "kernel.h"
 
-
 // Σa·b over channels.
 BODY float dot(const void *a, long i, const void *b, long j, long c, int bf) {
     float s[LANES] = {0};

@@ -172,7 +172,11 @@ func (l *lowering) rowMajor(v graph.Value) *tensor {
 		return t
 	}
 	c := newTensor(t.shape, false, false)
-	l.emit(fromPixels(v.Node, t, c))
+	s := t.shape
+	l.emit(step{
+		node: v.Node, kernel: C.DS_FROM_PIXELS, operands: []*tensor{t, c},
+		extents: []int{s[0], s[1], s[2] * s[3], t.ld}, bf16: t.bf16,
+	})
 	return c
 }
 
@@ -185,14 +189,6 @@ func (l *lowering) snapshot(v graph.Value) *tensor {
 	c := newTensor(t.shape, false, false)
 	l.copy(v.Node, t, c)
 	return c
-}
-
-func fromPixels(n *graph.Node, from, to *tensor) step {
-	s := from.shape
-	return step{
-		node: n, kernel: C.DS_FROM_PIXELS, operands: []*tensor{from, to},
-		extents: []int{s[0], s[1], s[2] * s[3], from.ld}, bf16: from.bf16,
-	}
 }
 
 // takeOver returns the tensor of a result, in the memory of an operand that

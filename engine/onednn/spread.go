@@ -30,11 +30,13 @@ const (
 // spread finds concatenations with a spread part that only convolutions read.
 func (f *fusion) spread(concat *graph.Node) {
 	var found []spread
+	var resize *graph.Node
 	first := 0
 	for _, v := range concat.In {
 		count := v.Shape()[1]
 		if source, ok := f.spreadSource(v); ok {
 			found = append(found, spread{source, first, count})
+			resize = v.Node
 		}
 		first += count
 	}
@@ -51,12 +53,7 @@ func (f *fusion) spread(concat *graph.Node) {
 	}
 	s := found[0]
 	f.spreads[whole] = s
-	resize := f.users[s.source]
-	for _, n := range resize {
-		if n.Op == graph.OpResize && f.users[graph.Value{Node: n}][0] == concat {
-			f.absorbed[n] = true
-		}
-	}
+	f.absorbed[resize] = true
 	f.uses[s.source] += len(users) - 1
 	for _, n := range users {
 		if n.Op == graph.OpConv {
