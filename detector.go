@@ -2,7 +2,6 @@ package destseg
 
 import (
 	"errors"
-	"fmt"
 	"sync"
 
 	"github.com/destseg/destseg/engine"
@@ -27,15 +26,12 @@ type Detector struct {
 // Open reads a detector that [Save] wrote and compiles its networks. Its errors
 // are those of [Read] and [New]. Close it to free its memory.
 func Open(path string, opts ...Option) (*Detector, error) {
-	r, values, err := Read(path)
+	f, err := openFile(path)
 	if err != nil {
 		return nil, err
 	}
-	d, err := compile(r, values, opts)
-	if err != nil {
-		return nil, fmt.Errorf("%s: %w", path, err)
-	}
-	return d, nil
+	defer f.Close()
+	return compile(f.record, f.tensor, opts)
 }
 
 // New makes a detector from a record and weights, values by published name, as
@@ -50,10 +46,15 @@ func New(r Record, values map[string][]float32, opts ...Option) (*Detector, erro
 	if err := checkValues(values); err != nil {
 		return nil, err
 	}
-	return compile(r, values, opts)
+	return compile(r, func(name string, v []float32) error {
+		copy(v, values[name])
+		return nil
+	}, opts)
 }
 
-func compile(r Record, values map[string][]float32, opts []Option) (*Detector, error) {
+// compile takes the tensors one by one, so that an engine need not hold them in
+// the form that they have in a file.
+func compile(r Record, tensor func(name string, v []float32) error, opts []Option) (*Detector, error) {
 	var o options
 	for _, set := range opts {
 		set(&o)
@@ -69,15 +70,10 @@ func compile(r Record, values map[string][]float32, opts []Option) (*Detector, e
 	if err != nil {
 		return nil, err
 	}
+	o.Constants = tensor
 	p, err := o.engine.Compile(g, o.Options)
 	if err != nil {
 		return nil, err
-	}
-	for _, v := range g.Variables {
-		if err := p.Write(v.Name, values[v.Name]); err != nil {
-			p.Close()
-			return nil, err
-		}
 	}
 	return &Detector{record: r.clone(), engineName: o.engine.Name(), precision: p.Precision(), program: p}, nil
 }

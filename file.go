@@ -46,31 +46,61 @@ func Save(path string, r Record, values map[string][]float32) error {
 // Errors name the file and wrap [ErrNotDetector], [ErrNewer], [ErrRecord],
 // [ErrTensors], or an error of package weights or of the file system.
 func Read(path string) (Record, map[string][]float32, error) {
-	f, err := weights.Open(path)
+	f, err := openFile(path)
 	if err != nil {
 		return Record{}, nil, err
 	}
-	r, values, err := decode(f)
-	if err != nil {
-		return Record{}, nil, fmt.Errorf("%s: %w", path, err)
+	defer f.Close()
+	values := map[string][]float32{}
+	for _, t := range network.Tensors() {
+		v := make([]float32, t.Shape.Size())
+		if err := f.tensor(t.Name, v); err != nil {
+			return Record{}, nil, err
+		}
+		values[t.Name] = v
 	}
-	return r, values, nil
+	return f.record, values, nil
 }
 
-func decode(f *weights.File) (Record, map[string][]float32, error) {
-	r, err := recordOf(f)
+// A file is a detector's file, open, with its record and the shapes of its
+// tensors checked.
+type file struct {
+	*weights.Reader
+	path   string
+	record Record
+}
+
+func openFile(path string) (*file, error) {
+	r, err := weights.OpenReader(path)
 	if err != nil {
-		return Record{}, nil, err
+		return nil, err
 	}
-	want := map[string][]int{}
-	for _, t := range network.Tensors() {
-		want[t.Name] = t.Shape
+	f := &file{Reader: r, path: path}
+	if f.record, err = recordOf(r.Metadata); err == nil {
+		want := map[string][]int{}
+		for _, t := range network.Tensors() {
+			want[t.Name] = t.Shape
+		}
+		if err = r.Match(want); err != nil {
+			err = fmt.Errorf("%w: %w", ErrTensors, err)
+		}
 	}
-	values, err := f.Match(want)
 	if err != nil {
-		return Record{}, nil, fmt.Errorf("%w: %w", ErrTensors, err)
+		r.Close()
+		return nil, fmt.Errorf("%s: %w", path, err)
 	}
-	return r, values, checkValues(values)
+	return f, nil
+}
+
+// tensor reads one tensor into v and checks it.
+func (f *file) tensor(name string, v []float32) error {
+	if err := f.Float32s(name, v); err != nil {
+		return fmt.Errorf("%w: %w", ErrTensors, err)
+	}
+	if err := checkTensor(name, v); err != nil {
+		return fmt.Errorf("%s: %w", f.path, err)
+	}
+	return nil
 }
 
 // Update changes the record of a detector's file and leaves its tensors as they
@@ -82,7 +112,7 @@ func Update(path string, change func(*Record) error) error {
 	if err != nil {
 		return err
 	}
-	r, err := recordOf(f)
+	r, err := recordOf(f.Metadata)
 	if err == nil {
 		err = change(&r)
 	}
@@ -95,8 +125,8 @@ func Update(path string, change func(*Record) error) error {
 	return weights.WriteFile(path, f)
 }
 
-func recordOf(f *weights.File) (Record, error) {
-	text, ok := f.Metadata[recordKey]
+func recordOf(metadata map[string]string) (Record, error) {
+	text, ok := metadata[recordKey]
 	if !ok {
 		return Record{}, fmt.Errorf("%w: the file holds weights but no record of a detector; give one that destseg has written", ErrNotDetector)
 	}
@@ -114,17 +144,25 @@ func checkValues(values map[string][]float32) error {
 		if size := t.Shape.Size(); len(v) != size {
 			return fmt.Errorf("%w: tensor %q has %d values, shape %v takes %d", ErrTensors, t.Name, len(v), t.Shape, size)
 		}
-		for i, x := range v {
-			const exponent = 0xff << 23 // all ones in NaN and the infinities, only there
-			if math.Float32bits(x)&exponent == exponent {
-				return fmt.Errorf("%w: value %d of tensor %q is %v; train the detector again", ErrTensors, i, t.Name, x)
-			}
+		if err := checkTensor(t.Name, v); err != nil {
+			return err
 		}
-		if strings.HasSuffix(t.Name, "running_var") {
-			for i, x := range v {
-				if x < 0 {
-					return fmt.Errorf("%w: value %d of tensor %q is %v, but it is a variance", ErrTensors, i, t.Name, x)
-				}
+	}
+	return nil
+}
+
+// checkTensor makes sure that all values are finite, and no variance negative.
+func checkTensor(name string, v []float32) error {
+	for i, x := range v {
+		const exponent = 0xff << 23 // all ones in NaN and the infinities, only there
+		if math.Float32bits(x)&exponent == exponent {
+			return fmt.Errorf("%w: value %d of tensor %q is %v; train the detector again", ErrTensors, i, name, x)
+		}
+	}
+	if strings.HasSuffix(name, "running_var") {
+		for i, x := range v {
+			if x < 0 {
+				return fmt.Errorf("%w: value %d of tensor %q is %v, but it is a variance", ErrTensors, i, name, x)
 			}
 		}
 	}

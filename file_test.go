@@ -209,7 +209,7 @@ func FuzzRecord(f *testing.F) {
 	})
 }
 
-func TestDecodeRefuses(t *testing.T) {
+func TestReadRefuses(t *testing.T) {
 	text, err := testRecord(64, 64).text()
 	if err != nil {
 		t.Fatal(err)
@@ -242,8 +242,21 @@ func TestDecodeRefuses(t *testing.T) {
 		{"infinite values", weights.File{Tensors: tensors(name, &infinite), Metadata: record}, ErrTensors, name},
 		{"unreadable type", weights.File{Tensors: tensors(name, &opaque), Metadata: record}, ErrTensors, name},
 	} {
-		if _, _, err := decode(&c.file); !errors.Is(err, c.want) || !strings.Contains(err.Error(), c.says) {
-			t.Errorf("%s: %v", c.what, err)
+		path := filepath.Join(t.TempDir(), "refused.safetensors")
+		file, err := os.Create(path)
+		if err == nil {
+			err = errors.Join(weights.WriteSafetensors(file, &c.file), file.Close())
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		for what, read := range map[string]func() error{
+			"Read": func() error { _, _, err := Read(path); return err },
+			"Open": func() error { _, err := Open(path); return err },
+		} {
+			if err := read(); !errors.Is(err, c.want) || !strings.Contains(err.Error(), c.says) || !strings.Contains(err.Error(), path) {
+				t.Errorf("%s: %s: %v", what, c.what, err)
+			}
 		}
 	}
 }
@@ -318,7 +331,7 @@ func TestUpdate(t *testing.T) {
 		t.Fatal(err)
 	}
 	after := reopen()
-	r, err := recordOf(after)
+	r, err := recordOf(after.Metadata)
 	if err != nil {
 		t.Fatal(err)
 	}

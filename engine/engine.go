@@ -58,6 +58,13 @@ var (
 type Options struct {
 	Precision Precision
 	Threads   int
+
+	// Constants, if it is not nil, gives the values of the variables that no
+	// update changes, [graph.Graph.Constants]. Compile asks once for each that
+	// it needs and keeps what it makes of them, which takes less memory than
+	// the variables themselves: the program then has no such variables. v has
+	// the variable's size; an error ends the compilation, which returns it.
+	Constants func(name string, v []float32) error
 }
 
 // An Engine turns graphs into programs. It is safe for concurrent use.

@@ -141,6 +141,15 @@ func (g *Graph) Update(variable, value Value) {
 	g.Updates = append(g.Updates, Update{variable.Node, value})
 }
 
+// Constants returns the variables that no update changes.
+func (g *Graph) Constants() []*Node {
+	updated := map[*Node]bool{}
+	for _, u := range g.Updates {
+		updated[u.Variable] = true
+	}
+	return slices.DeleteFunc(slices.Clone(g.Variables), func(n *Node) bool { return updated[n] })
+}
+
 // Tensor finds an input or a variable by name.
 func (g *Graph) Tensor(name string) (*Node, bool) {
 	for _, list := range [][]*Node{g.Inputs, g.Variables} {

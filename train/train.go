@@ -229,7 +229,12 @@ func (r *trainer) stage(ctx context.Context, s stage, first int) error {
 	if err != nil {
 		return err
 	}
-	program, err := r.Engine.Compile(g, r.Options)
+	options := r.Options
+	options.Constants = func(name string, v []float32) error {
+		copy(v, r.state[name])
+		return nil
+	}
+	program, err := r.Engine.Compile(g, options)
 	if err != nil {
 		return err
 	}
@@ -292,13 +297,14 @@ func (r *trainer) step(program engine.Program, s stage, b *batch, p *Progress) e
 	return failed
 }
 
-// send gives the program its variables and rates.
+// send gives the program what it will change, and its rates.
 func (r *trainer) send(program engine.Program, g *graph.Graph, s stage) error {
-	for _, v := range g.Variables {
-		if r.state[v.Name] == nil { // momentum, at the start of a stage
+	for _, u := range g.Updates {
+		name := u.Variable.Name
+		if r.state[name] == nil { // momentum, at the start of a stage
 			continue
 		}
-		if err := program.Write(v.Name, r.state[v.Name]); err != nil {
+		if err := program.Write(name, r.state[name]); err != nil {
 			return err
 		}
 	}

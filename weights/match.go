@@ -25,15 +25,13 @@ func (r Rewrite) apply(name string) string {
 // shape is taken, the earlier one among equals. An error wraps [ErrMismatch], speaks of that way only, and names what is
 // missing and what has another shape.
 func (f *File) Match(want map[string][]int, rewrites ...Rewrite) (map[string][]float32, error) {
-	var way Rewrite
-	most := -1
-	for _, r := range append([]Rewrite{{}}, rewrites...) {
-		if n := f.count(want, r); n > most {
-			way, most = r, n
-		}
+	held := make(map[string][]int, len(f.Tensors))
+	for name, t := range f.Tensors {
+		held[name] = t.Shape
 	}
-	if most < len(want) {
-		return nil, f.mismatch(want, way)
+	way, err := match(held, want, rewrites)
+	if err != nil {
+		return nil, err
 	}
 	values := make(map[string][]float32, len(want))
 	for name := range want {
@@ -46,10 +44,25 @@ func (f *File) Match(want map[string][]int, rewrites ...Rewrite) (map[string][]f
 	return values, nil
 }
 
-func (f *File) count(want map[string][]int, way Rewrite) int {
+// match finds the way to look for what is wanted among the shapes held.
+func match(held, want map[string][]int, rewrites []Rewrite) (Rewrite, error) {
+	var way Rewrite
+	most := -1
+	for _, r := range append([]Rewrite{{}}, rewrites...) {
+		if n := count(held, want, r); n > most {
+			way, most = r, n
+		}
+	}
+	if most < len(want) {
+		return Rewrite{}, mismatch(held, want, way)
+	}
+	return way, nil
+}
+
+func count(held, want map[string][]int, way Rewrite) int {
 	n := 0
 	for name, shape := range want {
-		if t, ok := f.Tensors[way.apply(name)]; ok && slices.Equal(t.Shape, shape) {
+		if s, ok := held[way.apply(name)]; ok && slices.Equal(s, shape) {
 			n++
 		}
 	}
@@ -57,15 +70,15 @@ func (f *File) count(want map[string][]int, way Rewrite) int {
 }
 
 // mismatch is the error of a file that lacks something wanted.
-func (f *File) mismatch(want map[string][]int, way Rewrite) error {
+func mismatch(held, want map[string][]int, way Rewrite) error {
 	var missing, misshapen []string
 	for _, name := range slices.Sorted(maps.Keys(want)) {
 		name, shape := way.apply(name), want[name]
-		if t, ok := f.Tensors[name]; !ok {
+		if s, ok := held[name]; !ok {
 			missing = append(missing, quote(name))
-		} else if !slices.Equal(t.Shape, shape) {
+		} else if !slices.Equal(s, shape) {
 			misshapen = append(misshapen, fmt.Sprintf("%s (want %s, file has %s)",
-				quote(name), shapeText(shape), shapeText(t.Shape)))
+				quote(name), shapeText(shape), shapeText(s)))
 		}
 	}
 	var parts []string
@@ -76,11 +89,11 @@ func (f *File) mismatch(want map[string][]int, way Rewrite) error {
 		parts = append(parts, fmt.Sprintf("%d of another shape: %s", len(misshapen), list(misshapen)))
 	}
 	if len(missing) == len(want) {
-		held := slices.Sorted(maps.Keys(f.Tensors))
-		for i := range held {
-			held[i] = quote(held[i])
+		names := slices.Sorted(maps.Keys(held))
+		for i := range names {
+			names[i] = quote(names[i])
 		}
-		parts = append(parts, fmt.Sprintf("the file holds %d: %s", len(held), list(held)))
+		parts = append(parts, fmt.Sprintf("the file holds %d: %s", len(names), list(names)))
 	}
 	return fmt.Errorf("%w: %s", ErrMismatch, strings.Join(parts, "; "))
 }

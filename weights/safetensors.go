@@ -34,38 +34,51 @@ type place struct {
 
 // ReadSafetensors reads the size bytes of r. Errors that are not r's wrap [ErrDamaged] or [ErrUnsupported].
 func ReadSafetensors(r io.ReaderAt, size int64) (*File, error) {
-	length, err := readUint64(r, 0)
+	in, err := readIndex(r, size)
 	if err != nil {
 		return nil, err
 	}
-	if length > maxHeader {
-		return nil, fmt.Errorf("%w: header of %d bytes, at most %d are read", ErrDamaged, length, maxHeader)
-	}
-	begin := 8 + int64(length)
-	if begin > size {
-		return nil, fmt.Errorf("%w: header of %d bytes in a file of %d", ErrDamaged, length, size)
-	}
-	header, err := readRange(r, 8, int64(length))
+	data, err := readRange(r, in.begin, size-in.begin)
 	if err != nil {
 		return nil, err
 	}
-	places, metadata, err := parseHeader(header)
-	if err != nil {
-		return nil, err
-	}
-	if err := checkPlaces(places, size-begin); err != nil {
-		return nil, err
-	}
-	data, err := readRange(r, begin, size-begin)
-	if err != nil {
-		return nil, err
-	}
-	f := &File{Tensors: make(map[string]Tensor, len(places)), Metadata: metadata}
-	for name, p := range places {
+	f := &File{Tensors: make(map[string]Tensor, len(in.places)), Metadata: in.metadata}
+	for name, p := range in.places {
 		from, to := p.Offsets[0], p.Offsets[1]
 		f.Tensors[name] = Tensor{Shape: p.Shape, DType: p.DType, Data: data[from:to:to]}
 	}
 	return f, nil
+}
+
+// An index is what the header of a safetensors file says.
+type index struct {
+	places   map[string]place
+	metadata map[string]string
+	begin    int64 // of the data
+}
+
+// readIndex reads and checks the header of the size bytes of r.
+func readIndex(r io.ReaderAt, size int64) (index, error) {
+	length, err := readUint64(r, 0)
+	if err != nil {
+		return index{}, err
+	}
+	if length > maxHeader {
+		return index{}, fmt.Errorf("%w: header of %d bytes, at most %d are read", ErrDamaged, length, maxHeader)
+	}
+	begin := 8 + int64(length)
+	if begin > size {
+		return index{}, fmt.Errorf("%w: header of %d bytes in a file of %d", ErrDamaged, length, size)
+	}
+	header, err := readRange(r, 8, int64(length))
+	if err != nil {
+		return index{}, err
+	}
+	places, metadata, err := parseHeader(header)
+	if err != nil {
+		return index{}, err
+	}
+	return index{places, metadata, begin}, checkPlaces(places, size-begin)
 }
 
 func parseHeader(header []byte) (places map[string]place, metadata map[string]string, err error) {

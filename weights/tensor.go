@@ -91,14 +91,26 @@ func (t Tensor) Float32s() ([]float32, error) {
 	if err := t.check(); err != nil {
 		return nil, err
 	}
+	v := make([]float32, len(t.Data)/t.DType.size())
+	return v, t.fill(v)
+}
+
+// fill puts the elements into v, which has room for all of them.
+func (t Tensor) fill(v []float32) error {
 	if t.DType == F32 {
-		return decode(t, func(b []byte) float32 { return math.Float32frombits(binary.LittleEndian.Uint32(b)) }), nil
+		for i := range v {
+			v[i] = math.Float32frombits(binary.LittleEndian.Uint32(t.Data[4*i:]))
+		}
+		return nil
 	}
-	number := floatDecoder(t.DType)
+	number, size := floatDecoder(t.DType), t.DType.size()
 	if number == nil {
-		return nil, fmt.Errorf("%w: numbers of type %s", ErrUnsupported, t.DType)
+		return fmt.Errorf("%w: numbers of type %s", ErrUnsupported, t.DType)
 	}
-	return decode(t, func(b []byte) float32 { return float32(number(b)) }), nil
+	for i := range v {
+		v[i] = float32(number(t.Data[i*size:]))
+	}
+	return nil
 }
 
 // Float64s returns the elements as float64: exactly, save for 64-bit integers beyond ±2^53. The error names a type that

@@ -46,23 +46,34 @@ type File struct {
 // Open reads the safetensors or PyTorch file at path, recognised by its content. Every error names the path and, unless
 // it came from the operating system, wraps [ErrUnrecognised], [ErrDamaged] or [ErrUnsupported].
 func Open(path string) (*File, error) {
-	file, err := os.Open(path)
+	file, size, err := openFile(path)
 	if err != nil {
-		return nil, fmt.Errorf("weights: %w", err)
+		return nil, err
 	}
 	defer file.Close()
-	info, err := file.Stat()
-	if err != nil {
-		return nil, fmt.Errorf("weights: %w", err)
-	}
-	if info.IsDir() {
-		return nil, fmt.Errorf("weights: %s is a folder; name the file in it", path)
-	}
-	f, err := read(file, info.Size())
+	f, err := read(file, size)
 	if err != nil {
 		return nil, fmt.Errorf("weights: %s: %w", path, err)
 	}
 	return f, nil
+}
+
+func openFile(path string) (file *os.File, size int64, err error) {
+	file, err = os.Open(path)
+	if err != nil {
+		return nil, 0, fmt.Errorf("weights: %w", err)
+	}
+	info, err := file.Stat()
+	switch {
+	case err != nil:
+		err = fmt.Errorf("weights: %w", err)
+	case info.IsDir():
+		err = fmt.Errorf("weights: %s is a folder; name the file in it", path)
+	default:
+		return file, info.Size(), nil
+	}
+	file.Close()
+	return nil, 0, err
 }
 
 // read picks the format by the first bytes.
@@ -76,7 +87,7 @@ func read(r io.ReaderAt, size int64) (*File, error) {
 	switch {
 	case looksLikeTorch(head):
 		return ReadTorch(r, size)
-	case len(head) > 8 && head[8] == '{':
+	case looksLikeSafetensors(head):
 		return ReadSafetensors(r, size)
 	case len(head) >= 262 && string(head[257:262]) == "ustar":
 		return nil, fmt.Errorf("%w: this is a tar archive, as PyTorch wrote before 2017; "+
@@ -90,6 +101,9 @@ func read(r io.ReaderAt, size int64) (*File, error) {
 	}
 	return nil, fmt.Errorf("%w: it begins with % x", ErrUnrecognised, head[:min(len(head), 8)])
 }
+
+// looksLikeSafetensors tells by the first bytes of a file.
+func looksLikeSafetensors(head []byte) bool { return len(head) > 8 && head[8] == '{' }
 
 // readRange reads n bytes at off. The last byte is asked for first, so that a wrong size costs no memory.
 func readRange(r io.ReaderAt, off, n int64) ([]byte, error) {

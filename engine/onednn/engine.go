@@ -46,10 +46,13 @@ func (dnn) Compile(g *graph.Graph, o engine.Options) (engine.Program, error) {
 	var err error
 	p.thread.do(func() {
 		C.ds_thread_init(C.int(threads))
-		err = p.compile(g, threads)
+		err = p.compile(g, o.Constants, threads)
 	})
 	if err != nil {
 		p.Close()
+		if of := (constantError{}); errors.As(err, &of) {
+			return nil, of.error
+		}
 		if precision == engine.BFloat16 && errors.Is(err, engine.ErrUnsupported) {
 			return nil, fmt.Errorf("oneDNN: this processor may lack bf16; use fp32: %w", err)
 		}
@@ -57,6 +60,9 @@ func (dnn) Compile(g *graph.Graph, o engine.Options) (engine.Program, error) {
 	}
 	return p, nil
 }
+
+// A constantError is what the caller's source of constants returned.
+type constantError struct{ error }
 
 // A thread is one thread of the operating system that runs what it is given.
 // OpenMP keeps a pool of workers for each thread that it is called from, so a

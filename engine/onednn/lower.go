@@ -42,6 +42,8 @@ type lowering struct {
 	prepare []step // run once after a frozen variable has changed
 	run     []step
 	frozen  map[string]bool // variables that prepare reads
+	baked   map[*graph.Node]bool
+	loads   []load
 
 	values     map[graph.Value]*tensor
 	converted  map[graph.Value]*tensor // inputs as pixels
@@ -250,7 +252,58 @@ func (l *lowering) lower() error {
 		l.outputs[o.Name] = t
 	}
 	l.updates()
+	l.load()
 	return nil
+}
+
+// A load brings the values of a constant to where a step of prepare, or the
+// run, reads them.
+type load struct {
+	before int // step of prepare, or the end
+	name   string
+	to     *tensor
+}
+
+// load plans the loads of baked constants. What prepare alone reads needs its
+// memory until then only, which later steps may share.
+func (l *lowering) load() {
+	pending := map[*buffer]load{}
+	for n := range l.baked {
+		t := l.values[graph.Value{Node: n}]
+		pending[t.buf] = load{len(l.prepare), n.Name, t}
+	}
+	kept := func(b *buffer) {
+		if _, ok := pending[b]; ok {
+			b.keep = true
+		}
+	}
+	for _, s := range l.run {
+		for _, t := range s.operands {
+			if t != nil {
+				kept(t.buf)
+			}
+		}
+	}
+	for _, t := range l.outputs {
+		kept(t.buf)
+	}
+	for i, s := range l.prepare {
+		for _, t := range s.operands {
+			if t == nil {
+				continue
+			}
+			if from, ok := pending[t.buf]; ok {
+				from.before = i
+				l.loads = append(l.loads, from)
+				delete(pending, t.buf)
+			}
+		}
+	}
+	for b, from := range pending {
+		if b.keep {
+			l.loads = append(l.loads, from)
+		}
+	}
 }
 
 // updates come last, since every node reads what variables held before.
@@ -290,7 +343,7 @@ func (l *lowering) node(n *graph.Node) error {
 	}
 	switch n.Op {
 	case graph.OpInput, graph.OpVariable:
-		l.plain(v).buf.keep = true
+		l.plain(v).buf.keep = !l.baked[n]
 	case graph.OpConv:
 		return l.chain(&chain{conv: n}, v)
 	case graph.OpBatchNorm:
@@ -367,7 +420,7 @@ func elementwiseKernel(op graph.Op) (kernel C.int, ok bool) {
 
 func (l *lowering) elementwise(n *graph.Node, kernel C.int) {
 	operands := make([]*tensor, len(n.In), len(n.In)+1)
-	anyPixel := false
+	_, anyPixel := l.fusion.places[graph.Value{Node: n}] // a concatenation is channels last
 	for _, in := range n.In {
 		anyPixel = anyPixel || l.values[in].pixel
 	}

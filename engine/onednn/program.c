@@ -68,8 +68,8 @@ static double now(void) {
     return t.tv_sec + 1e-9 * t.tv_nsec;
 }
 
-int ds_run(ds_program *p, dnn_context *c, double *seconds) {
-    for (int i = 0; i < p->count; i++) {
+int ds_run(ds_program *p, int first, int end, dnn_context *c, double *seconds) {
+    for (int i = first; i < end; i++) {
         double start = seconds ? now() : 0;
         step *s = &p->steps[i];
         if (s->primitive) {
@@ -78,7 +78,7 @@ int ds_run(ds_program *p, dnn_context *c, double *seconds) {
         } else {
             ds_kernel_run(s->kernel, &s->args);
         }
-        if (seconds) seconds[i] += now() - start;
+        if (seconds) seconds[i - first] += now() - start;
     }
     return 0;
 }

@@ -24,23 +24,34 @@ type program struct {
 
 	context      *C.dnn_context
 	primitives   []*C.dnn_primitive
-	prepare, run *C.ds_program
+	prepare, run list
 	memory       unsafe.Pointer
 	bytes        int
 
 	writable map[string]*tensor // inputs and variables
 	readable map[string]*tensor // variables and outputs
-	frozen   map[string]bool    // variables that prepare reads
+	frozen   map[string]bool    // of these, variables that prepare reads
 	ready    bool               // prepare has run since they were written
 }
 
-func (p *program) compile(g *graph.Graph, threads int) error {
+// A list of steps that C runs.
+type list struct {
+	steps *C.ds_program
+	count int
+}
+
+func (p *program) compile(g *graph.Graph, constants func(string, []float32) error, threads int) error {
 	if err := check(C.dnn_open(&p.context), "opening the engine"); err != nil {
 		return err
 	}
 	l := &lowering{
 		context: p.context, bf16: p.precision == engine.BFloat16, graph: g, fusion: newFusion(g),
-		frozen: map[string]bool{}, values: map[graph.Value]*tensor{}, converted: map[graph.Value]*tensor{}, outputs: map[string]*tensor{}, sums: map[graph.Value]*tensor{},
+		frozen: map[string]bool{}, baked: map[*graph.Node]bool{}, values: map[graph.Value]*tensor{}, converted: map[graph.Value]*tensor{}, outputs: map[string]*tensor{}, sums: map[graph.Value]*tensor{},
+	}
+	if constants != nil {
+		for _, n := range g.Constants() {
+			l.baked[n] = true
+		}
 	}
 	err := l.lower()
 	p.primitives = l.primitives
@@ -52,11 +63,35 @@ func (p *program) compile(g *graph.Graph, threads int) error {
 		p.writable[n.Name] = l.values[graph.Value{Node: n}]
 	}
 	for _, n := range g.Variables {
-		t := l.values[graph.Value{Node: n}]
-		p.writable[n.Name], p.readable[n.Name] = t, t
+		if !l.baked[n] {
+			t := l.values[graph.Value{Node: n}]
+			p.writable[n.Name], p.readable[n.Name] = t, t
+		}
 	}
 	maps.Copy(p.readable, l.outputs)
-	return p.assemble(l, threads)
+	if err := p.assemble(l, threads); err != nil {
+		return err
+	}
+	if constants == nil {
+		return nil
+	}
+	return p.bake(l.loads, constants)
+}
+
+// bake loads the constants and prepares what is made of them, for good.
+func (p *program) bake(loads []load, constants func(string, []float32) error) error {
+	done := 0
+	for _, from := range loads {
+		if err := p.runSteps(p.prepare, done, from.before, nil); err != nil {
+			return err
+		}
+		done = from.before
+		if err := constants(from.name, p.values(from.to)); err != nil {
+			return constantError{err}
+		}
+	}
+	p.ready = true
+	return p.runSteps(p.prepare, done, p.prepare.count, nil)
 }
 
 // assemble plans the memory, binds all operands to it and builds the lists of
@@ -91,20 +126,20 @@ func (p *program) assemble(l *lowering, threads int) error {
 	if p.memory = C.ds_memory_new(C.size_t(p.bytes)); p.memory == nil {
 		return fmt.Errorf("no memory for %d MiB; a smaller batch needs less", p.bytes>>20)
 	}
-	p.prepare, p.run = C.ds_program_new(C.int(threads)), C.ds_program_new(C.int(threads))
-	if p.prepare == nil || p.run == nil {
-		return fmt.Errorf("out of memory")
-	}
 	at := func(b *buffer) unsafe.Pointer { return unsafe.Add(p.memory, b.offset) }
 	for _, part := range []struct {
 		steps []step
-		list  *C.ds_program
-	}{{l.prepare, p.prepare}, {l.run, p.run}} {
+		list  *list
+	}{{l.prepare, &p.prepare}, {l.run, &p.run}} {
+		if part.list.steps = C.ds_program_new(C.int(threads)); part.list.steps == nil {
+			return fmt.Errorf("out of memory")
+		}
 		for _, s := range part.steps {
-			if err := p.append(part.list, s, at(scratch), at(work)); err != nil {
+			if err := p.append(part.list.steps, s, at(scratch), at(work)); err != nil {
 				return err
 			}
 		}
+		part.list.count = len(part.steps)
 	}
 	return nil
 }
@@ -144,6 +179,11 @@ func (p *program) append(list *C.ds_program, s step, scratch, work unsafe.Pointe
 	return check(C.ds_append_kernel(list, s.kernel, &a), s.node.Op.String())
 }
 
+// values are those of a row-major tensor in fp32.
+func (p *program) values(t *tensor) []float32 {
+	return unsafe.Slice((*float32)(p.address(t)), t.shape.Size())
+}
+
 // find checks a name and a length.
 func find(list map[string]*tensor, name string, length int) (*tensor, error) {
 	t, ok := list[name]
@@ -162,7 +202,7 @@ func (p *program) Write(name string, v []float32) error {
 	if err != nil {
 		return err
 	}
-	copy(unsafe.Slice((*float32)(p.address(t)), len(v)), v)
+	copy(p.values(t), v)
 	if p.frozen[name] {
 		p.ready = false
 	}
@@ -175,23 +215,29 @@ func (p *program) Read(name string, v []float32) error {
 	if err != nil {
 		return err
 	}
-	copy(v, unsafe.Slice((*float32)(p.address(t)), len(v)))
+	copy(v, p.values(t))
 	return nil
 }
 
 // Run implements engine.Program.
 func (p *program) Run() error {
-	var status C.int
+	var err error
 	p.thread.do(func() {
 		if !p.ready {
-			if status = C.ds_run(p.prepare, p.context, nil); status != 0 {
+			if err = p.runSteps(p.prepare, 0, p.prepare.count, nil); err != nil {
 				return
 			}
 			p.ready = true
 		}
-		status = C.ds_run(p.run, p.context, nil)
+		err = p.runSteps(p.run, 0, p.run.count, nil)
 	})
-	return check(status, "oneDNN: run")
+	return err
+}
+
+// runSteps runs part of a list. Where seconds is not nil, it gains the time of
+// each step. It is called on the program's thread.
+func (p *program) runSteps(l list, first, end int, seconds *C.double) error {
+	return check(C.ds_run(l.steps, C.int(first), C.int(end), p.context, seconds), "oneDNN: run")
 }
 
 // Precision implements engine.Program.
@@ -206,8 +252,8 @@ func (p *program) Close() error {
 		for _, primitive := range p.primitives {
 			C.dnn_destroy(primitive)
 		}
-		C.ds_program_free(p.prepare)
-		C.ds_program_free(p.run)
+		C.ds_program_free(p.prepare.steps)
+		C.ds_program_free(p.run.steps)
 		C.ds_memory_free(p.memory, C.size_t(p.bytes))
 		C.dnn_close(p.context)
 	})

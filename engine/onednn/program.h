@@ -18,9 +18,10 @@ void ds_thread_init(int threads);
 int ds_append_primitive(ds_program *p, dnn_primitive *primitive);
 int ds_append_kernel(ds_program *p, int kernel, const ds_args *a);
 
-// Runs all steps in order. Where seconds is not NULL it has room for one value
-// a step, to which the time of the step is added.
-int ds_run(ds_program *p, dnn_context *c, double *seconds);
+// Runs the steps from first up to but not including end, in order. Where
+// seconds is not NULL it has room for one value for each of them, to which the
+// time of the step is added.
+int ds_run(ds_program *p, int first, int end, dnn_context *c, double *seconds);
 
 // Memory for tensors, zeroed, in huge pages where the system has them.
 void *ds_memory_new(size_t bytes);

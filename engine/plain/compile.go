@@ -48,6 +48,17 @@ func compile[T real](g *graph.Graph, o engine.Options) (*program[T], error) {
 		p.writable[n.Name] = c.state(n)
 		p.readable[n.Name] = c.state(n)
 	}
+	if o.Constants != nil {
+		for _, n := range g.Constants() {
+			v := make([]float32, n.Shapes[0].Size())
+			if err := o.Constants(n.Name, v); err != nil {
+				return nil, err
+			}
+			convert(c.state(n), v)
+			delete(p.writable, n.Name)
+			delete(p.readable, n.Name)
+		}
+	}
 	for _, n := range g.Nodes {
 		if err := c.node(n); err != nil {
 			return nil, err

@@ -17,14 +17,14 @@ import (
 // tolerance of their own.
 func Conformance(t *testing.T, e engine.Engine, o engine.Options, tolerance, steps float64) {
 	for _, c := range Cases() {
-		t.Run(c.Name, func(t *testing.T) {
-			if c.Steps {
-				conform(t, c.Build(), e, o, steps)
-			} else {
-				conform(t, c.Build(), e, o, tolerance)
-			}
-		})
+		limit := tolerance
+		if c.Steps {
+			limit = steps
+		}
+		t.Run(c.Name, func(t *testing.T) { conform(t, c.Build(), e, o, limit) })
+		t.Run(c.Name+" with constants", func(t *testing.T) { conformBaked(t, c.Build(), e, o, limit) })
 	}
+	t.Run("constant error", func(t *testing.T) { checkConstantError(t, e, o) })
 	t.Run("names", func(t *testing.T) { checkNames(t, e, o) })
 	t.Run("state", func(t *testing.T) { checkState(t, e, o) })
 	t.Run("zero at the start", func(t *testing.T) { checkStart(t, e, o) })
@@ -46,18 +46,79 @@ func conform(t *testing.T, c *Circuit, e engine.Engine, o engine.Options, tolera
 		}
 		reference.run()
 		tested.run()
-		compare := func(name string, size int) {
-			want, got := reference.read(name, size), tested.read(name, size)
-			if d := distance(got, want); !(d <= tolerance) {
-				t.Errorf("run %d: %s: relative error %.2g, limit %.2g\n got %.6g\nwant %.6g",
-					round, name, d, tolerance, got[:min(size, 12)], want[:min(size, 12)])
-			}
-		}
 		for _, out := range c.Graph.Outputs {
-			compare(out.Name, out.Value.Shape().Size())
+			compare(tested, reference, out.Name, out.Value.Shape().Size(), tolerance)
 		}
 		for _, v := range c.Graph.Variables {
-			compare(v.Name, v.Shapes[0].Size())
+			compare(tested, reference, v.Name, v.Shapes[0].Size(), tolerance)
+		}
+	}
+}
+
+func compare(tested, reference runner, name string, size int, tolerance float64) {
+	t := reference.t
+	t.Helper()
+	want, got := reference.read(name, size), tested.read(name, size)
+	if d := distance(got, want); !(d <= tolerance) {
+		t.Errorf("%s: relative error %.2g, limit %.2g\n got %.6g\nwant %.6g",
+			name, d, tolerance, got[:min(size, 12)], want[:min(size, 12)])
+	}
+}
+
+// conformBaked is conform for a program that takes its constants when it is
+// compiled. It runs twice, since memory that constants leave behind is used.
+func conformBaked(t *testing.T, c *Circuit, e engine.Engine, o engine.Options, tolerance float64) {
+	content := c.Content(0)
+	o.Constants = func(name string, v []float32) error {
+		if len(v) != len(content[name]) {
+			t.Errorf("constant %s is asked for with %d values", name, len(v))
+		}
+		copy(v, content[name])
+		return nil
+	}
+	reference := compile(t, plain.NewFloat64(), engine.Options{}, c.Graph)
+	tested := compile(t, e, o, c.Graph)
+	constants := map[string]bool{}
+	for _, n := range c.Graph.Constants() {
+		constants[n.Name] = true
+	}
+	for round := range 2 {
+		for name, v := range c.Content(round) {
+			switch {
+			case !constants[name]:
+				reference.write(name, v)
+				tested.write(name, v)
+			case round == 0:
+				reference.write(name, v)
+			}
+		}
+		reference.run()
+		tested.run()
+		for _, out := range c.Graph.Outputs {
+			compare(tested, reference, out.Name, out.Value.Shape().Size(), tolerance)
+		}
+	}
+	for name := range constants {
+		v := make([]float32, len(content[name]))
+		if err := tested.program.Write(name, v); !errors.Is(err, engine.ErrUnknownTensor) {
+			t.Errorf("writing constant %s: got error %v", name, err)
+		}
+		if err := tested.program.Read(name, v); !errors.Is(err, engine.ErrUnknownTensor) {
+			t.Errorf("reading constant %s: got error %v", name, err)
+		}
+	}
+}
+
+// checkConstantError lets a constant be missing.
+func checkConstantError(t *testing.T, e engine.Engine, o engine.Options) {
+	g := new(graph.Graph)
+	g.Output("y", g.Add(g.Input("x", 1, 1, 1, 3), g.Variable("w", 1, 1, 1, 3)))
+	missing := errors.New("missing")
+	o.Constants = func(string, []float32) error { return missing }
+	if p, err := e.Compile(g, o); !errors.Is(err, missing) {
+		t.Errorf("compiled with error %v", err)
+		if err == nil {
+			p.Close()
 		}
 	}
 }
