@@ -5,6 +5,7 @@ package engine
 import (
 	"errors"
 	"fmt"
+	"time"
 
 	"github.com/destseg/destseg/graph"
 )
@@ -92,4 +93,29 @@ type Program interface {
 	Precision() Precision
 	// Close frees the memory. The program can't be used afterwards.
 	Close() error
+}
+
+// A Profiler is a Program that tells where its time goes.
+type Profiler interface {
+	Program
+	// Steps lists what a run does, in order.
+	Steps() []Step
+	// Profile is Run, and returns the time that each of Steps took.
+	Profile() ([]time.Duration, error)
+	// Floor executes each convolution among Steps once by itself: with operands
+	// of its own in the layout that suits the library best, and nothing fused
+	// into it. It returns the time of each; all other steps have none. The sum
+	// is the time that no run can fall below without computing less.
+	Floor() ([]time.Duration, error)
+	// Memory is what the program holds, in bytes, without what Floor adds.
+	Memory() int64
+}
+
+// A Step is one of the things that a run does.
+type Step struct {
+	Op         graph.Op
+	Name       string      // of the weights that take part, if any do
+	Shape      graph.Shape // of the result
+	Kernel     string      // the engine's name for the code that does it
+	Operations float64     // additions and multiplications of a convolution, else 0
 }

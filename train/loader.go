@@ -159,6 +159,30 @@ func (s source) sample(b *batch, i int, number uint64, path string) error {
 	return nil
 }
 
+// LoaderSpeed prepares batches of a stage as Run does, with no engine beside
+// it, and returns how many pictures a second that makes. Of c it needs what
+// says how pictures are made: Recipe, Good, Pictures, Textures and Loaders.
+func LoaderSpeed(ctx context.Context, c Config, stage, batches int) (float64, error) {
+	r, err := newTrainer(ctx, c)
+	if err != nil {
+		return 0, err
+	}
+	start := time.Now()
+	l := r.source.load(ctx, stage, 0, batches)
+	defer l.stop()
+	for range batches {
+		b := l.next(ctx)
+		if b == nil {
+			return 0, fmt.Errorf("%w: %w", ErrInterrupted, context.Cause(ctx))
+		}
+		if b.err != nil {
+			return 0, b.err
+		}
+		l.recycle(b)
+	}
+	return float64(batches*c.Recipe.Batch) / time.Since(start).Seconds(), nil
+}
+
 // check decodes every picture once and reports all that can't be read, before
 // any time is spent on training. What the cache holds is not decoded again.
 func (s source) check(ctx context.Context) error {

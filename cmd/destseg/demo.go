@@ -10,6 +10,7 @@ import (
 	"github.com/spf13/pflag"
 
 	"github.com/destseg/destseg/dataset"
+	"github.com/destseg/destseg/internal/memory"
 	"github.com/destseg/destseg/demoset"
 )
 
@@ -101,7 +102,7 @@ func (o demoOptions) run(ctx context.Context, c *console) error {
 	if err != nil {
 		return err
 	}
-	fmt.Fprint(c.out, formatEvaluation(evaluation, d.Record().Threshold, peakMemory()), "\n")
+	fmt.Fprint(c.out, formatEvaluation(evaluation, d.Record().Threshold, memory.Peak()), "\n")
 	if err := paintTest(ctx, c, d, set.Test, marked); err != nil {
 		return err
 	}

@@ -12,6 +12,7 @@ import (
 
 	"github.com/destseg/destseg"
 	"github.com/destseg/destseg/dataset"
+	"github.com/destseg/destseg/internal/memory"
 	"github.com/destseg/destseg/picture"
 )
 
@@ -80,7 +81,7 @@ func (o evalOptions) run(ctx context.Context, c *console, detector, data string)
 		}
 	}
 	if o.json != "-" {
-		fmt.Fprintf(c.out, "%s on %s\n%s", detector, data, formatEvaluation(evaluation, d.Record().Threshold, peakMemory()))
+		fmt.Fprintf(c.out, "%s on %s\n%s", detector, data, formatEvaluation(evaluation, d.Record().Threshold, memory.Peak()))
 	}
 	if o.json != "" {
 		if err := writeJSON(out, evaluationDocument(detector, data, evaluation)); err != nil {
@@ -117,7 +118,7 @@ func evaluationDocument(detector, data string, e destseg.Evaluation) any {
 		Figures    []destseg.Row      `json:"figures"`
 		PeakMemory int64              `json:"peak_memory_bytes"` // 0: not known
 		Evaluation destseg.Evaluation `json:"evaluation"`
-	}{formatNote, detector, data, e.Rows(), peakMemory(), e}
+	}{formatNote, detector, data, e.Rows(), memory.Peak(), e}
 }
 
 // formatEvaluation writes an evaluation as tables, with the mistakes at a

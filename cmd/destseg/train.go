@@ -13,6 +13,7 @@ import (
 
 	"github.com/destseg/destseg"
 	"github.com/destseg/destseg/dataset"
+	"github.com/destseg/destseg/internal/memory"
 	"github.com/destseg/destseg/engine"
 	"github.com/destseg/destseg/teacher"
 	"github.com/destseg/destseg/train"
@@ -276,7 +277,7 @@ func (o trainOptions) summary(r destseg.Record, result train.Result, times stage
 		{"time", elapsed},
 		{"waiting", fmt.Sprintf("%.1f %% of the time for pictures", 100*result.Waited.Seconds()/result.Elapsed.Seconds())},
 	}
-	if peak := peakMemory(); peak > 0 {
+	if peak := memory.Peak(); peak > 0 {
 		rows = append(rows, [2]string{"memory", formatBytes(peak) + " at most"})
 	}
 	return append(rows, thresholdRows(r.Threshold)...)

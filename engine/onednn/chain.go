@@ -233,7 +233,7 @@ func (l *lowering) convolve(c *chain, v graph.Value) error {
 		bias = l.use(n.In[2])
 	}
 	run := func(y *tensor) {
-		l.emit(step{node: n, primitive: p, operands: []*tensor{x, packed, bias, y}})
+		l.emit(step{node: n, primitive: p, conv: &s, operands: []*tensor{x, packed, bias, y}})
 	}
 	if isSpread {
 		l.convolved(v, func(y *tensor) {
@@ -292,7 +292,7 @@ func (l *lowering) convBackwardData(n *graph.Node) error {
 		return err
 	}
 	l.convolved(v, func(dx *tensor) {
-		l.emit(step{node: n, primitive: p, operands: []*tensor{dx, w, nil, dy}})
+		l.emit(step{node: n, primitive: p, conv: &s, operands: []*tensor{dx, w, nil, dy}})
 	})
 	return nil
 }
@@ -315,7 +315,7 @@ func (l *lowering) convBackwardWeights(n *graph.Node) error {
 		return err
 	}
 	x, dy, w, dw := l.convolvable(n.In[0]), l.convolvable(n.In[1]), packed(p), l.plain(v)
-	l.emit(step{node: n, primitive: p, operands: []*tensor{x, w, nil, dy}})
+	l.emit(step{node: n, primitive: p, conv: &s, operands: []*tensor{x, w, nil, dy}})
 	target := dw
 	if isSpread {
 		target = rest(dw.shape, part)

@@ -67,6 +67,7 @@ enum ds_kernel {
 };
 
 void ds_kernel_run(int kernel, const ds_args *a);
+const char *ds_kernel_name(int kernel);
 
 // ds_work_size is how many doubles ds_args.work needs for tensors of up to
 // that many channels.

@@ -22,6 +22,7 @@ type step struct {
 	kernel    C.int
 	primitive *C.dnn_primitive
 	reorder   bool
+	conv      *C.dnn_conv_spec // of a primitive that is a convolution
 	operands  []*tensor // nil where an optional one is absent
 	extents   []int
 	constants [2]float64

@@ -32,6 +32,10 @@ type program struct {
 	readable map[string]*tensor // variables and outputs
 	frozen   map[string]bool    // of these, variables that prepare reads
 	ready    bool               // prepare has run since they were written
+
+	steps []engine.Step      // of run
+	convs []*C.dnn_conv_spec // of run; nil for other steps
+	floor *floor             // nil until it is asked for
 }
 
 // A list of steps that C runs.
@@ -69,6 +73,7 @@ func (p *program) compile(g *graph.Graph, constants func(string, []float32) erro
 		}
 	}
 	maps.Copy(p.readable, l.outputs)
+	p.describe(l)
 	if err := p.assemble(l, threads); err != nil {
 		return err
 	}
@@ -220,7 +225,10 @@ func (p *program) Read(name string, v []float32) error {
 }
 
 // Run implements engine.Program.
-func (p *program) Run() error {
+func (p *program) Run() error { return p.execute(nil) }
+
+// execute is Run. Where seconds is not nil, it gains the time of each step.
+func (p *program) execute(seconds *C.double) error {
 	var err error
 	p.thread.do(func() {
 		if !p.ready {
@@ -229,7 +237,7 @@ func (p *program) Run() error {
 			}
 			p.ready = true
 		}
-		err = p.runSteps(p.run, 0, p.run.count, nil)
+		err = p.runSteps(p.run, 0, p.run.count, seconds)
 	})
 	return err
 }
@@ -252,6 +260,7 @@ func (p *program) Close() error {
 		for _, primitive := range p.primitives {
 			C.dnn_destroy(primitive)
 		}
+		p.floor.free()
 		C.ds_program_free(p.prepare.steps)
 		C.ds_program_free(p.run.steps)
 		C.ds_memory_free(p.memory, C.size_t(p.bytes))

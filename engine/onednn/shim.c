@@ -105,6 +105,10 @@ static int operand(dnn_context *c, dnn_primitive *p, dnnl_primitive_desc_t pd, i
     return dnnl_success;
 }
 
+static size_t size_of(dnnl_primitive_desc_t pd, int arg) {
+    return dnnl_memory_desc_get_size(dnnl_primitive_desc_query_md(pd, dnnl_query_exec_arg_md, arg));
+}
+
 static int finish(dnn_context *c, dnn_primitive *p, dnnl_primitive_desc_t pd) {
     const_desc_ptr d = dnnl_primitive_desc_query_md(pd, dnnl_query_scratchpad_md, 0);
     p->scratch_size = dnnl_memory_desc_get_size(d);
@@ -165,20 +169,23 @@ int dnn_conv_create(dnn_context *c, const dnn_conv_spec *s, dnn_primitive **out)
     dnn_primitive *p = calloc(1, sizeof *p);
     if (!p) return dnnl_out_of_memory;
     int status;
-    TRY_OR(describe(&x, 4, xs, type, dnnl_nhwc), done);
-    TRY_OR(describe(&y, 4, ys, type, dnnl_nhwc), done);
+    dnnl_format_tag_t layout = s->any ? dnnl_format_tag_any : dnnl_nhwc;
+    TRY_OR(describe(&x, 4, xs, type, layout), done);
+    TRY_OR(describe(&y, 4, ys, type, layout), done);
     TRY_OR(describe(&w, 4, ws, type, dnnl_format_tag_any), done);
     TRY_OR(describe(&dw, 4, ws, dnnl_f32, dnnl_format_tag_any), done);
     TRY_OR(describe(&b, 1, &s->o, dnnl_f32, dnnl_x), done);
     TRY_OR(attributes(s->kind == DNN_FORWARD ? s : NULL, &attr), done);
     TRY_OR(conv_desc(c, s, x, w, dw, b, y, attr, &pd), done);
 
+    int src = s->kind == DNN_BACKWARD_DATA ? DNNL_ARG_DIFF_SRC : DNNL_ARG_SRC;
     int weights = s->kind == DNN_BACKWARD_WEIGHTS ? DNNL_ARG_DIFF_WEIGHTS : DNNL_ARG_WEIGHTS;
-    TRY_OR(operand(c, p, pd, s->kind == DNN_BACKWARD_DATA ? DNNL_ARG_DIFF_SRC : DNNL_ARG_SRC), done);
+    int dst = s->kind == DNN_FORWARD ? DNNL_ARG_DST : DNNL_ARG_DIFF_DST;
+    TRY_OR(operand(c, p, pd, src), done);
     TRY_OR(operand(c, p, pd, weights), done);
-    TRY_OR(operand(c, p, pd, s->kind == DNN_FORWARD ? DNNL_ARG_DST : DNNL_ARG_DIFF_DST), done);
+    TRY_OR(operand(c, p, pd, dst), done);
     TRY_OR(finish(c, p, pd), done);
-    p->weights_size = dnnl_memory_desc_get_size(dnnl_primitive_desc_query_md(pd, dnnl_query_exec_arg_md, weights));
+    p->src_size = size_of(pd, src), p->weights_size = size_of(pd, weights), p->dst_size = size_of(pd, dst);
     if (s->bias) TRY_OR(operand(c, p, pd, DNNL_ARG_BIAS), done);
 done:
     forget(x), forget(w), forget(dw), forget(b), forget(y);

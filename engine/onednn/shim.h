@@ -28,6 +28,7 @@ typedef struct {
     int sum;       // the result is added to what the destination holds
     int relu;      // after bias and sum
     int inference; // no backward pass will follow
+    int any;       // activations may have any layout, not only channels last
 } dnn_conv_spec;
 
 // dnn_primitive is an executable with its operands.
@@ -36,7 +37,7 @@ typedef struct {
     dnnl_memory_t memory[5];
     dnnl_exec_arg_t args[5];
     int count;
-    size_t weights_size; // bytes, in the layout that the convolution chose
+    size_t src_size, weights_size, dst_size; // bytes, in the layouts that the convolution chose
     size_t scratch_size; // bytes
     char implementation[64];
 } dnn_primitive;

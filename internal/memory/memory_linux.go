@@ -1,4 +1,4 @@
-package main
+package memory
 
 import (
 	"bufio"
@@ -6,9 +6,10 @@ import (
 	"os"
 )
 
-// peakMemory returns the most physical memory that the process has held so far,
-// in bytes, or 0 where the system does not tell.
-func peakMemory() int64 {
+// Peak returns the most physical memory that the process has held since it, or
+// the measurement by [StartPeak], began, in bytes, or 0 where the system does
+// not tell.
+func Peak() int64 {
 	// getrusage would count what the program that started this one held.
 	status, err := os.Open("/proc/self/status")
 	if err != nil {
@@ -23,3 +24,6 @@ func peakMemory() int64 {
 	}
 	return 0
 }
+
+// resetPeak sets VmHWM back, see proc_pid_clear_refs(5).
+func resetPeak() bool { return os.WriteFile("/proc/self/clear_refs", []byte("5"), 0) == nil }
