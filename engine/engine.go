@@ -51,11 +51,14 @@ var (
 	ErrUnsupported = errors.New("not supported by the engine")
 	// ErrUnknownTensor means that a program has no tensor of that name, or
 	// one of another size.
-	ErrUnknownTensor = errors.New("no such tensor in the program")
+	ErrUnknownTensor = errors.New("no such tensor of that size in the program")
+	// ErrClosed means that a program is used after Close.
+	ErrClosed = errors.New("the program is closed")
 )
 
 // Options of a compilation. The zero value means automatic precision and one
-// thread for each processor that the process may use.
+// thread for each processor that the process may use. What can't be had, such as
+// a negative number of threads, is [ErrUnsupported].
 type Options struct {
 	Precision Precision
 	Threads   int
@@ -91,7 +94,7 @@ type Program interface {
 	Read(name string, v []float32) error
 	// Precision is the one in force, never Auto.
 	Precision() Precision
-	// Close frees the memory. The program can't be used afterwards.
+	// Close frees the memory. Everything else returns ErrClosed afterwards.
 	Close() error
 }
 

@@ -10,8 +10,8 @@ import (
 	"github.com/spf13/pflag"
 
 	"github.com/destseg/destseg/dataset"
-	"github.com/destseg/destseg/internal/memory"
 	"github.com/destseg/destseg/demoset"
+	"github.com/destseg/destseg/internal/memory"
 )
 
 type demoOptions struct {

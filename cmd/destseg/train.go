@@ -13,8 +13,8 @@ import (
 
 	"github.com/destseg/destseg"
 	"github.com/destseg/destseg/dataset"
-	"github.com/destseg/destseg/internal/memory"
 	"github.com/destseg/destseg/engine"
+	"github.com/destseg/destseg/internal/memory"
 	"github.com/destseg/destseg/teacher"
 	"github.com/destseg/destseg/train"
 )

@@ -29,9 +29,11 @@ func (l *lowering) statistics(n *graph.Node) {
 	x := l.pixels(n.In[0])
 	l.fusion.uses[n.In[0]]++ // the norm itself comes later
 	l.channels = max(l.channels, x.channels())
+	mean, variance := l.result(graph.Value{Node: n, Index: 1}), l.result(graph.Value{Node: n, Index: 2})
+	mean.buf.shared, variance.buf.shared = true, true // with the norm itself
 	l.emit(step{
 		node: n, kernel: C.DS_STATS, bf16: x.bf16, extents: []int{x.pixels(), x.channels(), x.ld},
-		operands: []*tensor{x, l.result(graph.Value{Node: n, Index: 1}), l.result(graph.Value{Node: n, Index: 2})},
+		operands: []*tensor{x, mean, variance},
 	})
 }
 
@@ -129,33 +131,57 @@ func (l *lowering) own(p *C.dnn_primitive) {
 	l.scratch = max(l.scratch, int(p.scratch_size))
 }
 
-// reorder copies weights between row-major fp32 and the layout of a
-// convolution; back says which way.
-func (l *lowering) reorder(n *graph.Node, s *C.dnn_conv_spec, conv *C.dnn_primitive, from, to *tensor, back bool) (step, error) {
-	var p *C.dnn_primitive
-	if err := check(C.dnn_reorder_create(l.context, s, conv, flag(back), &p), "reordering of weights"); err != nil {
-		return step{}, err
-	}
-	l.own(p)
-	return step{node: n, primitive: p, reorder: true, operands: []*tensor{from, to}}, nil
-}
-
 // packed makes room for weights in the layout of a convolution.
 func packed(conv *C.dnn_primitive) *tensor {
 	return &tensor{buf: &buffer{bytes: int(conv.weights_size)}}
 }
 
+// A layout is that of the weights of a convolution, see dnn_weights_places.
+type layout struct {
+	places  []C.long
+	extents []int // O, I, K²
+	clear   int   // bytes to clear before packing, 0 unless there is padding
+}
+
+func (l *lowering) layoutOf(s *C.dnn_conv_spec, conv *C.dnn_primitive) (layout, error) {
+	out, in, taps := int(s.o), int(s.c), int(s.kernel*s.kernel)
+	w := layout{places: make([]C.long, out+in+taps), extents: []int{out, in, taps}}
+	if err := check(C.dnn_weights_places(conv, s, &w.places[0]), "layout of weights"); err != nil {
+		return layout{}, err
+	}
+	element := 4
+	if l.bf16 && s.kind != C.DNN_BACKWARD_WEIGHTS {
+		element = 2
+	}
+	if size := int(conv.weights_size); size != element*out*in*taps {
+		w.clear = size
+	}
+	return w, nil
+}
+
 // pack copies row-major weights to the layout of a convolution, once if they
 // are frozen.
 func (l *lowering) pack(n *graph.Node, s *C.dnn_conv_spec, conv *C.dnn_primitive, from *tensor, frozen bool) (*tensor, error) {
-	to := packed(conv)
-	to.buf.keep = frozen
-	r, err := l.reorder(n, s, conv, from, to, false)
+	w, err := l.layoutOf(s, conv)
 	if err != nil {
 		return nil, err
 	}
-	l.emitTo(frozen, r)
+	to := packed(conv)
+	to.buf.keep = frozen
+	l.emitTo(frozen, step{
+		node: n, kernel: C.DS_PACK, operands: []*tensor{from, to}, places: w.places, bf16: l.bf16,
+		extents: append(w.extents, w.clear),
+	})
 	return to, nil
+}
+
+// unpack is the way back, for the gradient of weights.
+func (l *lowering) unpack(n *graph.Node, s *C.dnn_conv_spec, conv *C.dnn_primitive, from, to *tensor) error {
+	w, err := l.layoutOf(s, conv)
+	if err == nil {
+		l.emit(step{node: n, kernel: C.DS_UNPACK, operands: []*tensor{from, to}, places: w.places, extents: w.extents})
+	}
+	return err
 }
 
 // emitTo appends steps that run once if what they read is frozen.
@@ -206,7 +232,6 @@ func (l *lowering) convolve(c *chain, v graph.Value) error {
 	s.bias = flag(c.norm != nil || len(n.In) == 3)
 	s.sum = flag(!c.residual.IsNone() || isSpread)
 	s.relu = flag(c.relu)
-	s.inference = 1
 	p, err := l.newConvolution(&s)
 	if err != nil {
 		return err
@@ -239,7 +264,7 @@ func (l *lowering) convolve(c *chain, v graph.Value) error {
 		l.convolved(v, func(y *tensor) {
 			l.spreadForward(n, part, whole, y)
 			if !c.residual.IsNone() {
-				l.addTo(n, l.pixels(c.residual), y)
+				l.addTo(n, l.convolvable(c.residual), y)
 			}
 			run(y)
 		})
@@ -320,11 +345,9 @@ func (l *lowering) convBackwardWeights(n *graph.Node) error {
 	if isSpread {
 		target = rest(dw.shape, part)
 	}
-	r, err := l.reorder(n, &s, p, w, target, true)
-	if err != nil {
+	if err := l.unpack(n, &s, p, w, target); err != nil {
 		return err
 	}
-	l.emit(r)
 	if isSpread {
 		l.run = append(l.run, columns(n, dw, target, part, true)...)
 		l.spreadBackwardWeights(n, part, dy, dw)

@@ -12,6 +12,7 @@ import "C"
 import (
 	"errors"
 	"fmt"
+	"math"
 	"runtime"
 
 	"github.com/destseg/destseg/engine"
@@ -39,22 +40,24 @@ func (dnn) Compile(g *graph.Graph, o engine.Options) (engine.Program, error) {
 		}
 	}
 	threads := o.Threads
-	if threads <= 0 {
+	switch {
+	case threads < 0 || threads > math.MaxInt16:
+		return nil, fmt.Errorf("oneDNN: %w: %d threads", engine.ErrUnsupported, threads)
+	case threads == 0:
 		threads = runtime.GOMAXPROCS(0)
 	}
 	p := &program{precision: precision, thread: startThread()}
 	var err error
 	p.thread.do(func() {
-		C.ds_thread_init(C.int(threads))
-		err = p.compile(g, o.Constants, threads)
+		err = p.compile(g, o.Constants, int(C.ds_thread_init(C.int(threads))))
 	})
 	if err != nil {
 		p.Close()
 		if of := (constantError{}); errors.As(err, &of) {
 			return nil, of.error
 		}
-		if precision == engine.BFloat16 && errors.Is(err, engine.ErrUnsupported) {
-			return nil, fmt.Errorf("oneDNN: this processor may lack bf16; use fp32: %w", err)
+		if precision == engine.BFloat16 && C.dnn_native_bf16() == 0 && errors.Is(err, engine.ErrUnsupported) {
+			return nil, fmt.Errorf("oneDNN: this processor has no bf16; use fp32: %w", err)
 		}
 		return nil, fmt.Errorf("oneDNN: %w", err)
 	}

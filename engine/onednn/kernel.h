@@ -11,7 +11,7 @@
 // Bodies are written once, inlined into a function for each element type, and
 // compiled by VARIANTS for several instruction sets, of which the loader picks
 // the best that the processor has.
-#if defined(__x86_64__) && defined(__GLIBC__) && defined(__GNUC__) && !defined(__clang__)
+#if defined(__x86_64__) && defined(__GLIBC__) && !defined(__clang__) && __GNUC__ >= 12
 #define VARIANTS __attribute__((target_clones("arch=x86-64-v4", "arch=x86-64-v3", "default"), noinline))
 #else
 #define VARIANTS __attribute__((noinline))
@@ -30,14 +30,15 @@ BODY float load(const void *p, long i, int bf) {
     return v.f;
 }
 
-// Rounds to the nearest bf16, ties to even.
+// Rounds to the nearest bf16, ties to even; a NaN stays one.
 BODY void store(void *p, long i, float x, int bf) {
     if (!bf) {
         ((float *)p)[i] = x;
         return;
     }
     union { float f; uint32_t u; } v = {.f = x};
-    ((uint16_t *)p)[i] = (uint16_t)((v.u + 0x7fff + ((v.u >> 16) & 1)) >> 16);
+    uint32_t rounded = v.u + 0x7fff + ((v.u >> 16) & 1);
+    ((uint16_t *)p)[i] = (uint16_t)((x == x ? rounded : v.u | 0x400000) >> 16);
 }
 
 // TYPED defines NAME(a, lo, hi, thread) from NAME_body(a, lo, hi, thread, bf).
@@ -113,6 +114,8 @@ void ds_spread(args a);
 void ds_tap_sums(args a);
 void ds_spread_data(args a);
 void ds_spread_weights(args a);
+void ds_pack(args a);
+void ds_unpack(args a);
 void ds_sgd(args a);
 void ds_fold(args a);
 

@@ -72,6 +72,8 @@ static const struct {
     [DS_TAP_SUMS] = KERNEL(tap_sums),
     [DS_SPREAD_DATA] = KERNEL(spread_data),
     [DS_SPREAD_WEIGHTS] = KERNEL(spread_weights),
+    [DS_PACK] = KERNEL(pack),
+    [DS_UNPACK] = KERNEL(unpack),
     [DS_SGD] = KERNEL(sgd),
     [DS_FOLD] = KERNEL(fold),
 };

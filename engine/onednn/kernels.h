@@ -61,6 +61,9 @@ enum ds_kernel {
     DS_TAP_SUMS,      // p: dy, sums N×O×K² float, pixels by class float; n: N H W O kernel padding dilation lddy: sums of dy where a tap is inside
     DS_SPREAD_DATA,   // p: sums, w, dp; n: N C O K² ldw
     DS_SPREAD_WEIGHTS, // p: p, sums, dw; n: N C O K² lddw
+    // Weights in the layout of a convolution: element (o, i, k) lies at places[o] + places[O+i] + places[O+I+k].
+    DS_PACK,          // p: w float row-major, packed, places; n: O I K² bytes to clear first
+    DS_UNPACK,        // p: packed float, w float row-major, places; n: O I K²
     DS_SGD,           // p: w, gradient, momentum, rate; n: count; f: momentum, decay
     DS_FOLD,          // p: w, scale, shift, mean, var, w', bias'; n: O, elements per O; f: epsilon
     DS_KERNELS

@@ -15,7 +15,8 @@ void ds_focal_backward(args a) {
     for (long i = 0; i < a->n[0]; i++) {
         int positive = load(a->p[1], i, a->bf) > 0.5f;
         float p = load(a->p[0], i, a->bf), q = positive ? p : 1 - p, r = 1 - q;
-        float d = gamma * powf(r, gamma - 1) * MAX(logf(q), -100.f) - powf(r, gamma) * r / MAX(q * r, 1e-12f);
+        float d = -powf(r, gamma) * r / MAX(q * r, 1e-12f);
+        if (gamma != 0 && r != 0) d += gamma * powf(r, gamma - 1) * MAX(logf(q), -100.f); // else 0, and might come out as 0·∞
         store(a->p[3], i, (positive ? d : -d) * scale, a->bf);
     }
 }

@@ -21,11 +21,11 @@ type step struct {
 	node      *graph.Node // what it computes, for profiles
 	kernel    C.int
 	primitive *C.dnn_primitive
-	reorder   bool
-	conv      *C.dnn_conv_spec // of a primitive that is a convolution
-	operands  []*tensor // nil where an optional one is absent
+	conv      *C.dnn_conv_spec // of the primitive
+	operands  []*tensor        // nil where an optional one is absent
 	extents   []int
 	constants [2]float64
+	places    []C.long // of packed weights, see layout
 	bf16      bool
 	relu      bool
 }
@@ -64,9 +64,9 @@ func newTensor(shape graph.Shape, pixel, bf16 bool) *tensor {
 	return t
 }
 
-// wide reports whether activations of a shape are held in bf16. Maps of a
+// inBF16 reports whether activations of a shape are held in bf16. Maps of a
 // single channel are results and stay in fp32.
-func (l *lowering) wide(shape graph.Shape) bool { return l.bf16 && shape[1] > 1 }
+func (l *lowering) inBF16(shape graph.Shape) bool { return l.bf16 && shape[1] > 1 }
 
 // result makes the tensor of an activation, or of a vector or scalar. What
 // goes into a concatenation alone is written in place there.
@@ -76,7 +76,7 @@ func (l *lowering) result(v graph.Value) *tensor {
 		whole := l.values[place.whole]
 		if whole == nil {
 			shape := l.narrowed(place.whole)
-			whole = newTensor(shape, true, l.wide(shape))
+			whole = newTensor(shape, true, l.inBF16(shape))
 			l.values[place.whole] = whole
 		}
 		t := whole.slice(place.first, shape)
@@ -84,7 +84,7 @@ func (l *lowering) result(v graph.Value) *tensor {
 		return t
 	}
 	pixel := len(shape) == 4
-	t := newTensor(shape, pixel, pixel && l.wide(shape))
+	t := newTensor(shape, pixel, pixel && l.inBF16(shape))
 	l.values[v] = t
 	return t
 }
@@ -114,19 +114,19 @@ func (l *lowering) pixels(v graph.Value) *tensor {
 	if c, ok := l.converted[v]; ok {
 		return c
 	}
-	wide := l.wide(t.shape)
-	if !wide && (t.shape[1] == 1 || t.shape[2]*t.shape[3] == 1) { // the same in both orders
+	bf16 := l.inBF16(t.shape)
+	if !bf16 && (t.shape[1] == 1 || t.shape[2]*t.shape[3] == 1) { // the same in both orders
 		t.buf.shared = true
 		c := &tensor{buf: t.buf, shape: t.shape, pixel: true, ld: t.shape[1]}
 		l.converted[v] = c
 		return c
 	}
-	c := newTensor(t.shape, true, wide)
+	c := newTensor(t.shape, true, bf16)
 	c.buf.shared = true
 	l.converted[v] = c
 	l.emit(step{
 		node: v.Node, kernel: C.DS_TO_PIXELS, operands: []*tensor{t, c},
-		extents: []int{t.shape[0], t.shape[1], t.shape[2] * t.shape[3]}, bf16: wide,
+		extents: []int{t.shape[0], t.shape[1], t.shape[2] * t.shape[3]}, bf16: bf16,
 	})
 	return c
 }
@@ -198,8 +198,8 @@ func (l *lowering) snapshot(v graph.Value) *tensor {
 // has just been used for the last time if that fits.
 func (l *lowering) takeOver(result, operand graph.Value, t *tensor) *tensor {
 	_, placed := l.fusion.places[result]
-	wide := len(result.Shape()) == 4 && l.wide(result.Shape())
-	if placed || l.fusion.uses[operand] > 0 || t.buf.shared || t.buf.keep || !t.dense() || t.bf16 != wide ||
+	bf16 := len(result.Shape()) == 4 && l.inBF16(result.Shape())
+	if placed || l.fusion.uses[operand] > 0 || t.buf.shared || t.buf.keep || !t.dense() || t.bf16 != bf16 ||
 		!t.shape.Equal(result.Shape()) || operand.Node.Op == graph.OpInput || operand.Node.Op == graph.OpVariable {
 		if !t.pixel {
 			return l.plain(result)
@@ -242,6 +242,9 @@ func (l *lowering) lower() error {
 		}
 		if shape := n.Shapes[0]; len(shape) == 4 && shape[1] > maxChannels && n.Op != graph.OpConvBackwardWeights && n.Op != graph.OpVariable {
 			return fmt.Errorf("%s %v: %w: more than %d channels", n.Op, shape, engine.ErrUnsupported, maxChannels)
+		}
+		if takesPixels(n.Op) && len(n.In[0].Shape()) != 4 {
+			return fmt.Errorf("%s %v: %w: it takes N×C×H×W", n.Op, n.In[0].Shape(), engine.ErrUnsupported)
 		}
 		if err := l.node(n); err != nil {
 			return fmt.Errorf("%s %v: %w", n.Op, n.Shapes[0], err)
@@ -314,26 +317,34 @@ func (l *lowering) updates() {
 		value    *tensor
 	}
 	var assignments []assignment
+	changing := map[*buffer]bool{}
 	for _, u := range l.graph.Updates {
+		changing[l.values[graph.Value{Node: u.Variable}].buf] = true
 		if u.Value.Node.Op != graph.OpSGD {
 			assignments = append(assignments, assignment{u.Variable, l.snapshot(u.Value)})
 		}
 	}
+	before := func(v graph.Value) *tensor {
+		t := l.rowMajor(v)
+		if !changing[t.buf] {
+			return t
+		}
+		c := newTensor(t.shape, false, false)
+		l.copy(v.Node, t, c)
+		return c
+	}
+	var descents []step
+	for _, n := range l.graph.Nodes {
+		if n.Op == graph.OpSGD && l.fusion.needed[n] {
+			descents = append(descents, step{
+				node: n, kernel: C.DS_SGD, operands: []*tensor{l.rowMajor(n.In[0]), before(n.In[1]), l.rowMajor(n.In[2]), before(n.In[3])},
+				extents: []int{n.Shapes[0].Size()}, constants: [2]float64{n.Alpha, n.Beta},
+			})
+		}
+	}
+	l.run = append(l.run, descents...)
 	for _, a := range assignments {
 		l.copy(a.variable, a.value, l.values[graph.Value{Node: a.variable}])
-	}
-	for _, n := range l.graph.Nodes {
-		if n.Op != graph.OpSGD || !l.fusion.needed[n] {
-			continue
-		}
-		operands := make([]*tensor, len(n.In))
-		for i, in := range n.In {
-			operands[i] = l.rowMajor(in)
-		}
-		l.emit(step{
-			node: n, kernel: C.DS_SGD, operands: operands,
-			extents: []int{n.Shapes[0].Size()}, constants: [2]float64{n.Alpha, n.Beta},
-		})
 	}
 }
 
@@ -369,7 +380,7 @@ func (l *lowering) node(n *graph.Node) error {
 			first -= s.count
 		}
 		part := x.slice(first, n.Shapes[0])
-		if part.bf16 == l.wide(part.shape) {
+		if part.bf16 == l.inBF16(part.shape) {
 			l.values[v] = part
 		} else {
 			l.copy(n, part, l.result(v))
@@ -405,6 +416,16 @@ func (l *lowering) node(n *graph.Node) error {
 		l.elementwise(n, kernel)
 	}
 	return nil
+}
+
+// takesPixels reports whether the steps of an operation work on pixels alone.
+func takesPixels(op graph.Op) bool {
+	switch op {
+	case graph.OpInput, graph.OpVariable, graph.OpSum, graph.OpBroadcast, graph.OpSGD:
+		return false
+	}
+	_, elementwise := elementwiseKernel(op)
+	return !elementwise
 }
 
 // elementwiseKernel returns the kernel of an operation that works on each

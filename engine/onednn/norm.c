@@ -57,7 +57,7 @@ TYPED(norm_sums)
 // dx = scale/σ · (dy − mean(dy) − x̂·mean(dy·x̂)), with the sums in a->work.
 BODY void norm_dx_(args a, long lo, long hi, int bf, int relu) {
     const void *restrict x = a->p[0];
-    const void *restrict dy = a->p[1];
+    const void *dy = a->p[1]; // whose memory dx may have
     const void *restrict y = a->p[2];
     const float *scale = a->p[3], *mean = a->p[4], *var = a->p[5];
     void *dx = a->p[6];

@@ -20,8 +20,9 @@ BODY void maxpool_body(args a, long lo, long hi, int thread, int bf) {
                 uint8_t tap = (uint8_t)(ky * kernel + kx);
                 for (long k = 0; k < c; k++) {
                     float v = load(x, from + k, bf);
-                    where[k] = v > best[k] ? tap : where[k];
-                    best[k] = v > best[k] ? v : best[k];
+                    int better = v > best[k] || v != v; // a NaN wins, so that it isn't lost
+                    where[k] = better ? tap : where[k];
+                    best[k] = better ? v : best[k];
                 }
             }
         for (long k = 0; k < c; k++) store(y, i * c + k, best[k], bf);

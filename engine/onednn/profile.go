@@ -24,8 +24,6 @@ func (p *program) describe(l *lowering) {
 		switch {
 		case s.primitive == nil:
 			d.Kernel = C.GoString(C.ds_kernel_name(s.kernel))
-		case s.reorder:
-			d.Kernel = "reorder"
 		default:
 			d.Kernel = C.GoString(&s.primitive.implementation[0])
 			c := s.conv
@@ -70,6 +68,9 @@ func (p *program) Profile() ([]time.Duration, error) {
 
 // Floor implements engine.Profiler.
 func (p *program) Floor() ([]time.Duration, error) {
+	if p.thread == nil {
+		return nil, engine.ErrClosed
+	}
 	var seconds []C.double
 	var err error
 	p.thread.do(func() {

@@ -2,6 +2,7 @@
 
 #include <omp.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/mman.h>
 #include <time.h>
 
@@ -13,6 +14,7 @@ typedef struct {
     dnn_primitive *primitive; // or, where NULL, a kernel
     int kernel;
     ds_args args;
+    long *places; // of packed weights, or NULL
 } step;
 
 struct ds_program {
@@ -28,13 +30,16 @@ ds_program *ds_program_new(int threads) {
 
 void ds_program_free(ds_program *p) {
     if (!p) return;
+    for (int i = 0; i < p->count; i++) free(p->steps[i].places);
     free(p->steps);
     free(p);
 }
 
-void ds_thread_init(int threads) {
+int ds_thread_init(int threads) {
+    if (threads > omp_get_thread_limit()) threads = omp_get_thread_limit();
     omp_set_dynamic(0);
     omp_set_num_threads(threads);
+    return threads;
 }
 
 static step *append(ds_program *p) {
@@ -54,11 +59,16 @@ int ds_append_primitive(ds_program *p, dnn_primitive *primitive) {
     return 0;
 }
 
-int ds_append_kernel(ds_program *p, int kernel, const ds_args *a) {
+int ds_append_kernel(ds_program *p, int kernel, const ds_args *a, const long *places, int count) {
     step *s = append(p);
     if (!s) return dnnl_out_of_memory;
     *s = (step){.kernel = kernel, .args = *a};
     s->args.threads = p->threads;
+    if (!count) return 0;
+    s->places = malloc(count * sizeof *places);
+    if (!s->places) return dnnl_out_of_memory;
+    memcpy(s->places, places, count * sizeof *places);
+    s->args.p[2] = s->places;
     return 0;
 }
 

@@ -160,12 +160,7 @@ func (p *program) address(t *tensor) unsafe.Pointer {
 func (p *program) append(list *C.ds_program, s step, scratch, work unsafe.Pointer) error {
 	if s.primitive != nil {
 		o := s.operands
-		var status C.int
-		if s.reorder {
-			status = C.dnn_reorder_bind(s.primitive, p.address(o[0]), p.address(o[1]), scratch)
-		} else {
-			status = C.dnn_conv_bind(s.primitive, p.address(o[0]), p.address(o[1]), p.address(o[2]), p.address(o[3]), scratch)
-		}
+		status := C.dnn_conv_bind(s.primitive, p.address(o[0]), p.address(o[1]), p.address(o[2]), p.address(o[3]), scratch)
 		if status == 0 {
 			status = C.ds_append_primitive(list, s.primitive)
 		}
@@ -181,7 +176,7 @@ func (p *program) append(list *C.ds_program, s step, scratch, work unsafe.Pointe
 	for i, f := range s.constants {
 		a.f[i] = C.float(f)
 	}
-	return check(C.ds_append_kernel(list, s.kernel, &a), s.node.Op.String())
+	return check(C.ds_append_kernel(list, s.kernel, &a, unsafe.SliceData(s.places), C.int(len(s.places))), s.node.Op.String())
 }
 
 // values are those of a row-major tensor in fp32.
@@ -192,6 +187,9 @@ func (p *program) values(t *tensor) []float32 {
 // find checks a name and a length.
 func find(list map[string]*tensor, name string, length int) (*tensor, error) {
 	t, ok := list[name]
+	if list == nil {
+		return nil, engine.ErrClosed
+	}
 	if !ok {
 		return nil, fmt.Errorf("%w: %q", engine.ErrUnknownTensor, name)
 	}
@@ -229,6 +227,9 @@ func (p *program) Run() error { return p.execute(nil) }
 
 // execute is Run. Where seconds is not nil, it gains the time of each step.
 func (p *program) execute(seconds *C.double) error {
+	if p.thread == nil {
+		return engine.ErrClosed
+	}
 	var err error
 	p.thread.do(func() {
 		if !p.ready {

@@ -11,12 +11,15 @@ ds_program *ds_program_new(int threads);
 void ds_program_free(ds_program *p);
 
 // Prepares the calling thread, which must be the one that creates primitives
-// and runs programs.
-void ds_thread_init(int threads);
+// and runs programs. It returns the number of threads to be had, at most as
+// many as wanted.
+int ds_thread_init(int threads);
 
-// Append a step. A step owns neither primitive nor memory. Zero is success.
+// Append a step. A step owns neither primitive nor memory, but for a copy of
+// the places of packed weights, which becomes its third operand if there are
+// any. Zero is success.
 int ds_append_primitive(ds_program *p, dnn_primitive *primitive);
-int ds_append_kernel(ds_program *p, int kernel, const ds_args *a);
+int ds_append_kernel(ds_program *p, int kernel, const ds_args *a, const long *places, int count);
 
 // Runs the steps from first up to but not including end, in order. Where
 // seconds is not NULL it has room for one value for each of them, to which the

@@ -126,7 +126,7 @@ static int conv_desc(dnn_context *c, const dnn_conv_spec *s, dnnl_memory_desc_t 
     dnnl_dims_t dilate = {s->dilation - 1, s->dilation - 1};
     dnnl_primitive_desc_t hint = NULL;
     int status;
-    dnnl_prop_kind_t prop = s->inference ? dnnl_forward_inference : dnnl_forward_training;
+    dnnl_prop_kind_t prop = dnnl_forward_inference; // backward passes need nothing that the other kind would keep
 #if DNNL_VERSION_MAJOR >= 3
     dnnl_primitive_desc_t *forward = s->kind == DNN_FORWARD ? out : &hint;
     TRY_OR(dnnl_convolution_forward_primitive_desc_create(forward, c->engine, prop, dnnl_convolution_direct, x, w,
@@ -204,46 +204,63 @@ int dnn_conv_bind(dnn_primitive *p, void *src, void *weights, void *bias, void *
     return dnnl_success;
 }
 
-int dnn_reorder_create(dnn_context *c, const dnn_conv_spec *s, dnn_primitive *conv, int back, dnn_primitive **out) {
-    long ws[4] = {s->o, s->c, s->kernel, s->kernel};
-    dnnl_memory_desc_t plain;
-    memset(&plain, 0, sizeof plain);
-    dnnl_primitive_attr_t attr = NULL;
-    dnnl_primitive_desc_t pd = NULL;
-    dnn_primitive *p = calloc(1, sizeof *p);
-    if (!p) return dnnl_out_of_memory;
-    int status;
-    TRY_OR(describe(&plain, 4, ws, dnnl_f32, dnnl_oihw), done);
-    TRY_OR(attributes(NULL, &attr), done);
-    {
+// A blocking is a layout in which each dimension is cut into blocks and what is
+// left of its index has a stride of its own.
+typedef struct {
+    dnnl_dim_t strides[4];
+    int count;
+    dnnl_dim_t sizes[DNNL_MAX_NDIMS], dims[DNNL_MAX_NDIMS]; // of the blocks, outermost first
+} blocking;
+
+static int blocking_of(const_desc_ptr d, blocking *b) {
 #if DNNL_VERSION_MAJOR >= 3
-        const_dnnl_memory_desc_t chosen;
-        TRY_OR(dnnl_memory_get_memory_desc(conv->memory[1], &chosen), done);
-        const_desc_ptr from = back ? chosen : (const_desc_ptr)plain, to = back ? (const_desc_ptr)plain : chosen;
+    dnnl_format_kind_t kind;
+    int32_t count = 0;
+    TRY(dnnl_memory_desc_query(d, dnnl_query_format_kind, &kind));
+    if (kind != dnnl_blocked) return dnnl_unimplemented;
+    const dnnl_dims_t *v = NULL;
+    TRY(dnnl_memory_desc_query(d, dnnl_query_strides, &v));
+    memcpy(b->strides, *v, sizeof b->strides);
+    TRY(dnnl_memory_desc_query(d, dnnl_query_inner_nblks_s32, &count));
+    b->count = count;
+    if (!count) return dnnl_success;
+    TRY(dnnl_memory_desc_query(d, dnnl_query_inner_blks, &v));
+    memcpy(b->sizes, *v, count * sizeof *b->sizes);
+    TRY(dnnl_memory_desc_query(d, dnnl_query_inner_idxs, &v));
+    memcpy(b->dims, *v, count * sizeof *b->dims);
 #else
-        const dnnl_memory_desc_t *chosen;
-        TRY_OR(dnnl_memory_get_memory_desc(conv->memory[1], &chosen), done);
-        const_desc_ptr from = back ? chosen : &plain, to = back ? &plain : chosen;
+    if (d->format_kind != dnnl_blocked) return dnnl_unimplemented;
+    const dnnl_blocking_desc_t *from = &d->format_desc.blocking;
+    memcpy(b->strides, from->strides, sizeof b->strides);
+    b->count = from->inner_nblks;
+    memcpy(b->sizes, from->inner_blks, b->count * sizeof *b->sizes);
+    memcpy(b->dims, from->inner_idxs, b->count * sizeof *b->dims);
 #endif
-        TRY_OR(dnnl_reorder_primitive_desc_create(&pd, from, c->engine, to, c->engine, attr), done);
-    }
-    TRY_OR(operand(c, p, pd, DNNL_ARG_FROM), done);
-    TRY_OR(operand(c, p, pd, DNNL_ARG_TO), done);
-    TRY_OR(finish(c, p, pd), done);
-done:
-    forget(plain);
-    if (attr) dnnl_primitive_attr_destroy(attr);
-    if (pd) dnnl_primitive_desc_destroy(pd);
-    if (status == dnnl_success)
-        *out = p;
-    else
-        dnn_destroy(p);
-    return status;
+    return dnnl_success;
 }
 
-int dnn_reorder_bind(dnn_primitive *p, void *from, void *to, void *scratch) {
-    void *handles[3] = {from, to, scratch};
-    for (int i = 0; i < p->count; i++) TRY(dnnl_memory_set_data_handle(p->memory[i], handles[i]));
+// place is what index x of a dimension adds to an element's place.
+static long place(const blocking *b, int dim, long x) {
+    long at = 0, inside = 1;
+    for (int i = b->count - 1; i >= 0; i--) {
+        if (b->dims[i] == dim) {
+            at += x % b->sizes[i] * inside;
+            x /= b->sizes[i];
+        }
+        inside *= b->sizes[i];
+    }
+    return at + x * b->strides[dim];
+}
+
+int dnn_weights_places(const dnn_primitive *conv, const dnn_conv_spec *s, long *places) {
+    blocking b;
+    const_desc_ptr d;
+    TRY(dnnl_memory_get_memory_desc(conv->memory[1], &d));
+    TRY(blocking_of(d, &b));
+    for (long o = 0; o < s->o; o++) *places++ = place(&b, 0, o);
+    for (long i = 0; i < s->c; i++) *places++ = place(&b, 1, i);
+    for (long y = 0; y < s->kernel; y++)
+        for (long x = 0; x < s->kernel; x++) *places++ = place(&b, 2, y) + place(&b, 3, x);
     return dnnl_success;
 }
 

@@ -27,7 +27,6 @@ typedef struct {
     int bias;      // a bias of O fp32 values is added
     int sum;       // the result is added to what the destination holds
     int relu;      // after bias and sum
-    int inference; // no backward pass will follow
     int any;       // activations may have any layout, not only channels last
 } dnn_conv_spec;
 
@@ -51,10 +50,11 @@ void dnn_close(dnn_context *c);
 int dnn_conv_create(dnn_context *c, const dnn_conv_spec *s, dnn_primitive **out);
 int dnn_conv_bind(dnn_primitive *p, void *src, void *weights, void *bias, void *dst, void *scratch);
 
-// Creates a copy of weights from row-major fp32 O×C×K×K to the layout and type
-// that conv chose, or back. dnn_reorder_bind sets its operands.
-int dnn_reorder_create(dnn_context *c, const dnn_conv_spec *s, dnn_primitive *conv, int back, dnn_primitive **out);
-int dnn_reorder_bind(dnn_primitive *p, void *from, void *to, void *scratch);
+// Tells where the layout that a convolution chose for its weights has them:
+// the one of output channel o, input channel i and tap k at places[o] +
+// places[O + i] + places[O + I + k], in elements. places has room for O + I + K²
+// values. A layout that is not made of blocks gives dnnl_unimplemented.
+int dnn_weights_places(const dnn_primitive *conv, const dnn_conv_spec *s, long *places);
 
 int dnn_execute(dnn_context *c, dnn_primitive *p);
 void dnn_destroy(dnn_primitive *p);

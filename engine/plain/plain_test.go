@@ -99,16 +99,3 @@ func TestUnsupported(t *testing.T) {
 		t.Errorf("unknown operation: got error %v", err)
 	}
 }
-
-func TestClose(t *testing.T) {
-	g := new(graph.Graph)
-	g.Output("y", g.ReLU(g.Input("x", 1, 1, 2, 2)))
-	p := compile64(t, g)
-	if err := p.Close(); err != nil {
-		t.Fatal(err)
-	}
-	v := make([]float32, 4)
-	if p.Write("x", v) == nil || p.Run() == nil || p.Read("y", v) == nil {
-		t.Error("a closed program can be used")
-	}
-}

@@ -1,13 +1,10 @@
 package plain
 
 import (
-	"errors"
 	"fmt"
 
 	"github.com/destseg/destseg/engine"
 )
-
-var errClosed = errors.New("plain: the program is closed")
 
 // A program is a compiled graph. Its steps hold the buffers they work on.
 type program[T real] struct {
@@ -24,7 +21,7 @@ func (p *program[T]) Precision() engine.Precision { return engine.Float32 }
 
 func (p *program[T]) Run() error {
 	if p.steps == nil {
-		return errClosed
+		return engine.ErrClosed
 	}
 	for _, step := range p.steps {
 		step()
@@ -72,7 +69,7 @@ func lookUp[T real](tensors map[string][]T, name string, size int) ([]T, error) 
 	t, ok := tensors[name]
 	switch {
 	case tensors == nil:
-		return nil, errClosed
+		return nil, engine.ErrClosed
 	case !ok:
 		return nil, fmt.Errorf("plain: %w: %q", engine.ErrUnknownTensor, name)
 	case len(t) != size:

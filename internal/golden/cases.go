@@ -411,6 +411,35 @@ func combinations() []Case {
 			all := g.Concat(g.Resize(g.MeanPool(x), 5, 5), x)
 			c.result("y", g.Conv(all, c.variable("w", normal, 4, 6, 3, 3), graph.Window{Stride: 2, Padding: 1, Dilation: 1}))
 		}},
+		{Name: "concat of scaled inputs", build: func(c *Circuit) {
+			g, x, z := c.Graph, c.input("x", normal, 2, 3, 4, 5), c.input("z", normal, 2, 4, 4, 5)
+			c.result("y", conv(c, "c", g.Concat(g.Affine(x, 2, 1), g.ReLU(z), g.Add(x, x)), 3, 3, 1))
+		}},
+		{Name: "statistics with other readers", build: func(c *Circuit) {
+			g, x := c.Graph, c.input("x", normal, 2, 4, 3, 5)
+			y, mean, variance := g.BatchNormTrain(x, c.frozen("scale", normal, 4), c.frozen("shift", normal, 4), 1e-5)
+			g.Output("mean", g.Affine(mean, 3, 1))
+			g.Output("variance", g.Affine(variance, -2, 0.5))
+			c.result("y", g.ReLU(y))
+		}},
+		{Name: "pooled branch to one channel, with a residual", build: func(c *Circuit) {
+			g, x, r := c.Graph, c.input("x", normal, 2, 5, 4, 3), c.input("r", normal, 2, 1, 4, 3)
+			all := g.Concat(x, g.Resize(g.MeanPool(x), 4, 3))
+			c.result("y", g.ReLU(g.Add(conv(c, "c", all, 1, 3, 1), r)))
+		}},
+		{Name: "descent at a rate that changes", build: func(c *Circuit) {
+			g := c.Graph
+			w, m := c.frozen("w", normal, 7), c.frozen("m", normal, 7)
+			rate, gradient := c.frozen("rate", between(0.1, 0.5)), c.frozen("gradient", normal, 7)
+			g.SGD(w, gradient, m, rate, 0.9, 0.01)
+			g.Update(rate, g.Affine(rate, 0.5, 0))
+			g.Update(gradient, w)
+			c.result("old", w)
+		}},
+		{Name: "focal loss without focus", build: func(c *Circuit) {
+			g, p, target := c.Graph, c.variable("p", between(0.1, 0.9), 1, 1, 3, 4), c.input("target", binary, 1, 1, 3, 4)
+			c.result("y", g.Focal(p, target, 0))
+		}},
 		{Name: "unread results", build: func(c *Circuit) {
 			g := c.Graph
 			x := c.variable("x", normal, 2, 4, 6, 5)

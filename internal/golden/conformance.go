@@ -2,6 +2,7 @@ package golden
 
 import (
 	"errors"
+	"math"
 	"slices"
 	"testing"
 
@@ -28,6 +29,9 @@ func Conformance(t *testing.T, e engine.Engine, o engine.Options, tolerance, ste
 	t.Run("names", func(t *testing.T) { checkNames(t, e, o) })
 	t.Run("state", func(t *testing.T) { checkState(t, e, o) })
 	t.Run("zero at the start", func(t *testing.T) { checkStart(t, e, o) })
+	t.Run("not a number", func(t *testing.T) { checkNaN(t, e, o) })
+	t.Run("closed", func(t *testing.T) { checkClosed(t, e, o) })
+	t.Run("threads", func(t *testing.T) { checkThreads(t, e, o) })
 }
 
 func conform(t *testing.T, c *Circuit, e engine.Engine, o engine.Options, tolerance float64) {
@@ -200,6 +204,79 @@ func checkStart(t *testing.T, e engine.Engine, o engine.Options) {
 	for _, v := range r.read("y", 135) {
 		if v != 1 {
 			t.Fatalf("1 + 0 is %v", v)
+		}
+	}
+}
+
+// checkNaN sends one through what could lose it.
+func checkNaN(t *testing.T, e engine.Engine, o engine.Options) {
+	for bits, v := range map[string]float32{
+		"quiet": float32(math.NaN()), "all bits": math.Float32frombits(0x7fffffff), "negative": math.Float32frombits(0xffffffff),
+	} {
+		g := new(graph.Graph)
+		x := g.Input("x", 1, 2, 3, 3)
+		pooled := g.MaxPool(x, graph.Window{Kernel: 3, Stride: 1, Padding: 1, Dilation: 1})
+		g.Output("pooled", pooled)
+		g.Output("relu", g.ReLU(g.Affine(x, 2, 1)))
+		g.Output("resized", g.Resize(x, 6, 6))
+		g.Output("mean", g.MeanPool(x))
+		r := compile(t, e, o, g)
+		content := make([]float32, 18)
+		content[4] = v // the middle of the first channel, which every window holds
+		r.write("x", content)
+		r.run()
+		for name, want := range map[string]int{"pooled": 9, "relu": 1, "resized": 4, "mean": 1} {
+			out := g.Outputs[slices.IndexFunc(g.Outputs, func(o graph.Output) bool { return o.Name == name })].Value
+			count := 0
+			for _, y := range r.read(name, out.Shape().Size()) {
+				if math.IsNaN(y) {
+					count++
+				}
+			}
+			if count < want {
+				t.Errorf("%s NaN: %s has %d, want at least %d", bits, name, count, want)
+			}
+		}
+	}
+}
+
+func checkClosed(t *testing.T, e engine.Engine, o engine.Options) {
+	g := new(graph.Graph)
+	g.Output("y", g.ReLU(g.Input("x", 1, 1, 2, 2)))
+	p, err := e.Compile(g, o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for range 2 {
+		if err := p.Close(); err != nil {
+			t.Error(err)
+		}
+	}
+	v := make([]float32, 4)
+	uses := map[string]func() error{
+		"Write": func() error { return p.Write("x", v) },
+		"Run":   p.Run,
+		"Read":  func() error { return p.Read("y", v) },
+	}
+	if p, ok := p.(engine.Profiler); ok {
+		uses["Profile"] = func() error { _, err := p.Profile(); return err }
+		uses["Floor"] = func() error { _, err := p.Floor(); return err }
+	}
+	for what, use := range uses {
+		if err := use(); !errors.Is(err, engine.ErrClosed) {
+			t.Errorf("%s after Close: got error %v", what, err)
+		}
+	}
+}
+
+func checkThreads(t *testing.T, e engine.Engine, o engine.Options) {
+	g := new(graph.Graph)
+	g.Output("y", g.ReLU(g.Input("x", 1, 1, 2, 2)))
+	o.Threads = -1
+	if p, err := e.Compile(g, o); !errors.Is(err, engine.ErrUnsupported) {
+		t.Errorf("compiled for -1 threads with error %v", err)
+		if err == nil {
+			p.Close()
 		}
 	}
 }
