@@ -47,6 +47,7 @@ func (dnn) Compile(g *graph.Graph, o engine.Options) (engine.Program, error) {
 		threads = runtime.GOMAXPROCS(0)
 	}
 	p := &program{precision: precision, thread: startThread()}
+	p.call.run = p.executeHere
 	var err error
 	p.thread.do(func() {
 		err = p.compile(g, o.Constants, int(C.ds_thread_init(C.int(threads))))

@@ -24,6 +24,7 @@ type program struct {
 
 	context      *C.dnn_context
 	primitives   []*C.dnn_primitive
+	call         call
 	prepare, run list
 	memory       unsafe.Pointer
 	bytes        int
@@ -230,17 +231,27 @@ func (p *program) execute(seconds *C.double) error {
 	if p.thread == nil {
 		return engine.ErrClosed
 	}
-	var err error
-	p.thread.do(func() {
-		if !p.ready {
-			if err = p.runSteps(p.prepare, 0, p.prepare.count, nil); err != nil {
-				return
-			}
-			p.ready = true
+	p.call.seconds = seconds
+	p.thread.do(p.call.run)
+	return p.call.err
+}
+
+// A call is a run on its way to the program's thread and back. The program
+// keeps one, so that runs allocate nothing.
+type call struct {
+	run     func() // executes on the thread
+	seconds *C.double
+	err     error
+}
+
+func (p *program) executeHere() {
+	if !p.ready {
+		if p.call.err = p.runSteps(p.prepare, 0, p.prepare.count, nil); p.call.err != nil {
+			return
 		}
-		err = p.runSteps(p.run, 0, p.run.count, seconds)
-	})
-	return err
+		p.ready = true
+	}
+	p.call.err = p.runSteps(p.run, 0, p.run.count, p.call.seconds)
 }
 
 // runSteps runs part of a list. Where seconds is not nil, it gains the time of
