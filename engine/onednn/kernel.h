@@ -13,6 +13,8 @@
 // the best that the processor has.
 #if defined(__x86_64__) && defined(__GLIBC__) && !defined(__clang__) && __GNUC__ >= 12
 #define VARIANTS __attribute__((target_clones("arch=x86-64-v4", "arch=x86-64-v3", "default"), noinline))
+#elif defined(__x86_64__) && defined(__GLIBC__) && !defined(__clang__) && defined(__GNUC__) // knows no levels
+#define VARIANTS __attribute__((target_clones("avx512f", "avx2", "default"), noinline))
 #else
 #define VARIANTS __attribute__((noinline))
 #endif
