@@ -119,25 +119,11 @@ func TestGoldenForward(t *testing.T) {
 			t.Errorf("%s: relative error %.2g, limit %.2g", what, e, limit)
 		}
 	}
-	// A matrix of one column is drawn from ±√6; the vectors want ±2.
-	draw := func(name string) []float32 {
-		v := golden.Draw(name, []int{batch * 3 * height * width, 1})
-		for i := range v {
-			v[i] = float32(float64(v[i]) * 2 / math.Sqrt(6))
-		}
-		return v
-	}
-	clean, anomaly := draw(name+"/image"), draw(name+"/anomaly")
+	pictures := golden.DrawPictures(name, network.Size{Batch: batch, Height: height, Width: width}).Corrupted
 	d := newDetector(t, testRecord(width, height))
 	pixels, mapPixels := height*width, height*width/(network.MapStride*network.MapStride)
 	for b := range batch {
-		input := slices.Clone(clean[b*3*pixels:][:3*pixels])
-		for i := range input {
-			if y, x := i%pixels/width, i%width; (y/16+x/16+b)%3 == 0 {
-				input[i] = anomaly[b*3*pixels+i]
-			}
-		}
-		segmentation, dest, _, err := d.run(input)
+		segmentation, dest, _, err := d.run(pictures[b*3*pixels:][:3*pixels])
 		if err != nil {
 			t.Fatal(err)
 		}

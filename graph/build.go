@@ -10,11 +10,13 @@ func (g *Graph) Conv(x, w Value, win Window) Value { return g.conv(win, x, w) }
 func (g *Graph) ConvBias(x, w, bias Value, win Window) Value { return g.conv(win, x, w, bias) }
 
 func (g *Graph) conv(win Window, in ...Value) Value {
-	xs, ws := in[0].Shape(), in[1].Shape()
-	if len(xs) != 4 || len(ws) != 4 || xs[1] != ws[1] || ws[2] != ws[3] {
+	xs, ws := planes("convolution", in[0]), planes("weights", in[1])
+	if xs[1] != ws[1] || ws[2] != ws[3] {
 		panic(fmt.Sprintf("graph: convolution of %v by %v", xs, ws))
 	}
+	mustBe("bias", ws[:1], in[2:]...)
 	win.Kernel = ws[2]
+	win.mustFit("convolution", xs)
 	n := g.one(OpConv, Shape{xs[0], ws[0], win.Output(xs[2]), win.Output(xs[3])}, in...)
 	n.Window = win
 	return Value{Node: n}
@@ -22,7 +24,9 @@ func (g *Graph) conv(win Window, in ...Value) Value {
 
 // BatchNorm adds a batch norm that uses given statistics.
 func (g *Graph) BatchNorm(x, scale, shift, mean, variance Value, epsilon float64) Value {
-	n := g.one(OpBatchNorm, x.Shape(), x, scale, shift, mean, variance)
+	s := planes("batch norm", x)
+	mustBe("vector of a batch norm", s[1:2], scale, shift, mean, variance)
+	n := g.one(OpBatchNorm, s, x, scale, shift, mean, variance)
 	n.Alpha = epsilon
 	return Value{Node: n}
 }
@@ -30,8 +34,10 @@ func (g *Graph) BatchNorm(x, scale, shift, mean, variance Value, epsilon float64
 // BatchNormTrain adds a batch norm over the batch's own statistics and
 // returns these too. The variance is the biased one.
 func (g *Graph) BatchNormTrain(x, scale, shift Value, epsilon float64) (y, mean, variance Value) {
-	c := Shape{x.Shape()[1]}
-	n := g.add(Node{Op: OpBatchNormTrain, In: []Value{x, scale, shift}, Shapes: []Shape{x.Shape(), c, c}, Alpha: epsilon})
+	s := planes("batch norm", x)
+	c := Shape{s[1]}
+	mustBe("vector of a batch norm", c, scale, shift)
+	n := g.add(Node{Op: OpBatchNormTrain, In: []Value{x, scale, shift}, Shapes: []Shape{s, c, c}, Alpha: epsilon})
 	return Value{n, 0}, Value{n, 1}, Value{n, 2}
 }
 
@@ -67,7 +73,8 @@ func (g *Graph) Mix(a, b Value, alpha, beta float64) Value {
 
 // MaxPool adds a maximum over windows.
 func (g *Graph) MaxPool(x Value, win Window) Value {
-	s := x.Shape()
+	s := planes("max pool", x)
+	win.mustFit("max pool", s)
 	out := Shape{s[0], s[1], win.Output(s[2]), win.Output(s[3])}
 	n := g.add(Node{Op: OpMaxPool, In: []Value{x}, Shapes: []Shape{out, out}, Window: win})
 	return Value{Node: n}
@@ -76,7 +83,10 @@ func (g *Graph) MaxPool(x Value, win Window) Value {
 // Resize adds a bilinear resize to height×width with half-pixel centres. A
 // resize to the same size is x itself.
 func (g *Graph) Resize(x Value, height, width int) Value {
-	s := x.Shape()
+	s := planes("resize", x)
+	if height < 1 || width < 1 {
+		panic(fmt.Sprintf("graph: resize of %v to %d×%d", s, height, width))
+	}
 	if s[2] == height && s[3] == width {
 		return x
 	}
@@ -85,16 +95,16 @@ func (g *Graph) Resize(x Value, height, width int) Value {
 
 // MeanPool adds the mean over all pixels.
 func (g *Graph) MeanPool(x Value) Value {
-	s := x.Shape()
+	s := planes("mean pool", x)
 	return Value{Node: g.one(OpMeanPool, Shape{s[0], s[1], 1, 1}, x)}
 }
 
 // Concat joins along channels.
 func (g *Graph) Concat(xs ...Value) Value {
-	s := xs[0].Shape()
+	s := planes("concatenation", xs[0])
 	out := Shape{s[0], 0, s[2], s[3]}
 	for _, x := range xs {
-		t := x.Shape()
+		t := planes("concatenation", x)
 		if t[0] != s[0] || t[2] != s[2] || t[3] != s[3] {
 			panic(fmt.Sprintf("graph: concatenation of %v and %v", s, t))
 		}
@@ -105,12 +115,12 @@ func (g *Graph) Concat(xs ...Value) Value {
 
 // Slice takes count channels from channel first on.
 func (g *Graph) Slice(x Value, first, count int) Value {
-	s := x.Shape()
+	s := planes("slice", x)
 	if first < 0 || count < 1 || first+count > s[1] {
 		panic(fmt.Sprintf("graph: channels %d to %d of %v", first, first+count, s))
 	}
 	n := g.one(OpSlice, Shape{s[0], count, s[2], s[3]}, x)
-	n.Alpha = float64(first)
+	n.First = first
 	return Value{Node: n}
 }
 
@@ -118,7 +128,7 @@ func (g *Graph) Slice(x Value, first, count int) Value {
 // their product and its sum over channels, the cosine similarity.
 func (g *Graph) Cosine(a, b Value, epsilon float64) (product, similarity Value) {
 	sameShape("cosine", a, b)
-	s := a.Shape()
+	s := planes("cosine", a)
 	n := g.add(Node{Op: OpCosine, In: []Value{a, b}, Shapes: []Shape{s, {s[0], 1, s[2], s[3]}}, Alpha: epsilon})
 	return Value{n, 0}, Value{n, 1}
 }
@@ -155,6 +165,7 @@ func (g *Graph) L1(p, target Value) Value {
 func (g *Graph) SGD(variable, gradient, buffer, rate Value, momentum, decay float64) {
 	sameShape("gradient step", variable, gradient)
 	sameShape("gradient step", variable, buffer)
+	mustBe("rate", Shape{}, rate)
 	n := g.add(Node{
 		Op: OpSGD, In: []Value{variable, gradient, buffer, rate},
 		Shapes: []Shape{variable.Shape(), variable.Shape()}, Alpha: momentum, Beta: decay,

@@ -3,10 +3,12 @@ package graph
 import (
 	"errors"
 	"fmt"
+	"slices"
 )
 
 // ErrNoDerivative is returned, with the operation named, when a gradient
-// would have to pass through an operation that has none.
+// would have to pass through an operation that has none, or through a result
+// that has none, such as the statistics of [Graph.BatchNormTrain].
 var ErrNoDerivative = errors.New("graph: operation has no derivative")
 
 // Gradients appends the nodes that compute the derivative of a scalar by each
@@ -22,16 +24,14 @@ func Gradients(g *Graph, loss Value, wrt []Value) ([]Value, error) {
 	}
 	last := loss.Node.ID
 	for _, n := range g.Nodes[:last+1] {
-		for _, in := range n.In {
-			if !in.IsNone() && b.needed[in.Node] {
-				b.needed[n] = true
-			}
+		if b.passes(n) {
+			b.needed[n] = true
 		}
 	}
 	b.add(loss, b.one())
 	for id := last; id >= 0; id-- {
 		n := g.Nodes[id]
-		if !b.needed[n] || len(n.In) == 0 {
+		if !b.passes(n) {
 			continue
 		}
 		if err := b.node(n); err != nil {
@@ -53,6 +53,11 @@ type backward struct {
 	g      *Graph
 	needed map[*Node]bool
 	sums   map[Value]Value // gradient of each value, as far as collected
+}
+
+// passes reports whether a derivative has to pass through n to an operand.
+func (b *backward) passes(n *Node) bool {
+	return slices.ContainsFunc(n.In, func(in Value) bool { return !in.IsNone() && b.needed[in.Node] })
 }
 
 // one is the derivative of the loss by itself.
@@ -79,6 +84,11 @@ func (b *backward) like(op Op, v Value, in ...Value) *Node {
 
 func (b *backward) node(n *Node) error {
 	g, in := b.g, n.In
+	for i := 1; i < len(n.Shapes); i++ {
+		if _, ok := b.sums[Value{n, i}]; ok && n.Op != OpCosine {
+			return fmt.Errorf("%w: result %d of %s", ErrNoDerivative, i+1, n.Op)
+		}
+	}
 	d, ok := b.sums[Value{n, 0}]
 	if !ok && n.Op != OpCosine {
 		return nil // no path from here to the loss
@@ -147,7 +157,7 @@ func (b *backward) node(n *Node) error {
 		}
 	case OpSlice:
 		dx := b.like(OpPadChannels, in[0], d)
-		dx.Alpha = n.Alpha
+		dx.First = n.First
 		b.add(in[0], Value{Node: dx})
 	case OpCosine:
 		ds, both := b.sums[Value{n, 1}]

@@ -44,6 +44,7 @@ type Node struct {
 	Shapes []Shape // one for each result
 
 	Window Window  // convolution and pooling
+	First  int     // channel from which on OpSlice reads and OpPadChannels writes
 	Alpha  float64 // first constant, see the Op
 	Beta   float64 // second constant, see the Op
 }
@@ -165,5 +166,31 @@ func (g *Graph) Tensor(name string) (*Node, bool) {
 func sameShape(what string, a, b Value) {
 	if !a.Shape().Equal(b.Shape()) {
 		panic(fmt.Sprintf("graph: %s of %v and %v", what, a.Shape(), b.Shape()))
+	}
+}
+
+// mustBe checks operands that have to have one shape.
+func mustBe(what string, shape Shape, operands ...Value) {
+	for _, v := range operands {
+		if !v.Shape().Equal(shape) {
+			panic(fmt.Sprintf("graph: %s of shape %v, must be %v", what, v.Shape(), shape))
+		}
+	}
+}
+
+// planes returns the shape of an operand that has to be N×C×H×W.
+func planes(what string, x Value) Shape {
+	s := x.Shape()
+	if len(s) != 4 {
+		panic(fmt.Sprintf("graph: %s of %v, must be N×C×H×W", what, s))
+	}
+	return s
+}
+
+// mustFit checks that a window meets a picture of N×C×H×W at least once.
+func (w Window) mustFit(what string, s Shape) {
+	reach := w.Dilation*(w.Kernel-1) + 1
+	if w.Kernel < 1 || w.Stride < 1 || w.Dilation < 1 || w.Padding < 0 || min(s[2], s[3])+2*w.Padding < reach {
+		panic(fmt.Sprintf("graph: %s of %v with window %+v", what, s, w))
 	}
 }

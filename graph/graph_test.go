@@ -39,8 +39,26 @@ func TestOpsAreNamed(t *testing.T) {
 }
 
 func TestBuildRefusesWhatDoesNotFit(t *testing.T) {
+	win := Window{Stride: 1, Dilation: 1}
 	for name, build := range map[string]func(g *Graph, x Value){
-		"conv":      func(g *Graph, x Value) { g.Conv(x, g.Variable("w", 4, 5, 3, 3), Window{Stride: 1, Dilation: 1}) },
+		"conv bias":          func(g *Graph, x Value) { g.ConvBias(x, g.Variable("w", 4, 3, 3, 3), g.Variable("b", 3), win) },
+		"conv of a vector":   func(g *Graph, x Value) { g.Conv(g.Input("v", 3), g.Variable("w", 4, 3, 3, 3), win) },
+		"conv past the edge": func(g *Graph, x Value) { g.Conv(x, g.Variable("w", 4, 3, 9, 9), win) },
+		"batch norm": func(g *Graph, x Value) {
+			c := g.Variable("c", 3)
+			g.BatchNorm(x, c, c, c, g.Variable("d", 4), 1e-5)
+		},
+		"batch norm training": func(g *Graph, x Value) { g.BatchNormTrain(x, g.Variable("c", 3), g.Variable("d", 3, 1), 1e-5) },
+		"max pool":            func(g *Graph, x Value) { g.MaxPool(x, Window{Kernel: 9, Stride: 2, Dilation: 1}) },
+		"max pool stride":     func(g *Graph, x Value) { g.MaxPool(x, Window{Kernel: 3, Dilation: 1}) },
+		"mean pool":           func(g *Graph, x Value) { g.MeanPool(g.Sum(x)) },
+		"resize":              func(g *Graph, x Value) { g.Resize(x, 0, 8) },
+		"cosine":              func(g *Graph, x Value) { v := g.Input("v", 3); g.Cosine(v, v, 1e-12) },
+		"rate": func(g *Graph, x Value) {
+			w := g.Variable("w", 3)
+			g.SGD(w, g.Variable("gradient", 3), g.Variable("buffer", 3), g.Input("rate", 1), 0.9, 0)
+		},
+		"conv":      func(g *Graph, x Value) { g.Conv(x, g.Variable("w", 4, 5, 3, 3), win) },
 		"add":       func(g *Graph, x Value) { g.Add(x, g.Input("y", 1, 3, 8, 9)) },
 		"concat":    func(g *Graph, x Value) { g.Concat(x, g.Input("y", 1, 3, 4, 4)) },
 		"slice":     func(g *Graph, x Value) { g.Slice(x, 2, 2) },
@@ -87,6 +105,22 @@ func TestGradients(t *testing.T) {
 			if n.ID != i || slices.ContainsFunc(n.In, func(v Value) bool { return v.Node != nil && v.Node.ID >= i }) {
 				t.Errorf("node %d (%s) comes before its operands", i, n.Op)
 			}
+		}
+	})
+	t.Run("second results", func(t *testing.T) {
+		g := new(Graph)
+		x, scale, shift := g.Variable("x", 2, 3, 4, 4), g.Variable("scale", 3), g.Variable("shift", 3)
+		y, mean, variance := g.BatchNormTrain(x, scale, shift, 1e-5)
+		for name, loss := range map[string]Value{
+			"mean":     g.Sum(mean),
+			"variance": g.Add(g.Sum(y), g.Sum(variance)),
+		} {
+			if _, err := Gradients(g, loss, []Value{x}); !errors.Is(err, ErrNoDerivative) {
+				t.Errorf("through the %s: %v", name, err)
+			}
+		}
+		if _, err := Gradients(g, g.Add(g.Sum(y), g.Sum(mean)), []Value{y, mean}); err != nil {
+			t.Errorf("by what a batch norm returns: %v", err)
 		}
 	})
 	t.Run("errors", func(t *testing.T) {

@@ -37,7 +37,7 @@ const (
 	OpMeanPool
 	// OpConcat: (x1, x2, …) → joined along channels.
 	OpConcat
-	// OpSlice: (x N×C×H×W) → channels from Alpha on, as many as the result has.
+	// OpSlice: (x N×C×H×W) → channels from First on, as many as the result has.
 	OpSlice
 	// OpCosine: (a, b N×C×H×W) → product N×C×H×W, similarity N×1×H×W. With â = a/(‖a‖+Alpha), norms over
 	// channels: product = â·b̂ element by element, similarity its sum over channels.
@@ -73,7 +73,7 @@ const (
 	OpResizeBackward
 	// OpMeanPoolBackward: (dy N×C×1×1) → dx = dy/(H·W) everywhere.
 	OpMeanPoolBackward
-	// OpPadChannels: (dy) → zeros, but for dy in the channels from Alpha on: the transpose of OpSlice.
+	// OpPadChannels: (dy) → zeros, but for dy in the channels from First on: the transpose of OpSlice.
 	OpPadChannels
 	// OpCosineBackward: (a, b, dproduct or none, dsimilarity or none) → da, db.
 	OpCosineBackward

@@ -1,14 +1,13 @@
 package metric
 
 import (
-	"encoding/binary"
-	"encoding/json"
 	"math"
-	"os"
 	"path/filepath"
 	"slices"
 	"strconv"
 	"testing"
+
+	"github.com/destseg/destseg/weights"
 )
 
 // vectors are the contents of one of the metrics-*.safetensors files.
@@ -21,35 +20,16 @@ type vectors struct {
 
 func readVectors(t *testing.T, name string) vectors {
 	t.Helper()
-	data, err := os.ReadFile(filepath.Join("..", "testdata", "golden", name))
+	f, err := weights.Open(filepath.Join("..", "testdata", "golden", name))
 	if err != nil {
 		t.Fatal(err)
 	}
-	size := binary.LittleEndian.Uint64(data)
-	var header map[string]json.RawMessage
-	if err := json.Unmarshal(data[8:8+size], &header); err != nil {
+	scores := f.Tensors["scores"]
+	v := vectors{masks: f.Tensors["masks"].Data, want: f.Metadata}
+	if v.scores, err = scores.Float32s(); err != nil {
 		t.Fatal(err)
 	}
-	data = data[8+size:]
-	tensor := func(name string) ([]byte, []int) {
-		var info struct {
-			Shape   []int  `json:"shape"`
-			Offsets [2]int `json:"data_offsets"`
-		}
-		if err := json.Unmarshal(header[name], &info); err != nil {
-			t.Fatalf("%s: %v", name, err)
-		}
-		return data[info.Offsets[0]:info.Offsets[1]], info.Shape
-	}
-	raw, shape := tensor("scores")
-	masks, _ := tensor("masks")
-	v := vectors{n: shape[0], height: shape[1], width: shape[2], masks: masks}
-	for i := 0; i < len(raw); i += 4 {
-		v.scores = append(v.scores, math.Float32frombits(binary.LittleEndian.Uint32(raw[i:])))
-	}
-	if err := json.Unmarshal(header["__metadata__"], &v.want); err != nil {
-		t.Fatal(err)
-	}
+	v.n, v.height, v.width = scores.Shape[0], scores.Shape[1], scores.Shape[2]
 	return v
 }
 

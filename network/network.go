@@ -2,6 +2,7 @@ package network
 
 import (
 	"fmt"
+	"strings"
 
 	"github.com/destseg/destseg/graph"
 )
@@ -178,7 +179,7 @@ func SegmentationStep(size Size, t Training) (*graph.Graph, error) {
 	b.g.Output(FocalLoss, focal)
 	b.g.Output(L1Loss, l1)
 	return b.g, b.descend(b.g.Add(focal, l1), t, func(name string) graph.Value {
-		if len(name) >= len(resPrefix) && name[:len(resPrefix)] == resPrefix {
+		if strings.HasPrefix(name, resPrefix) {
 			return rateRes
 		}
 		return rateHead

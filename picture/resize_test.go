@@ -7,39 +7,26 @@ import (
 	"strconv"
 	"strings"
 	"testing"
+
+	"github.com/destseg/destseg/internal/golden"
+	"github.com/destseg/destseg/weights"
 )
 
 // drawn makes the picture of testdata/golden/README.md: gradients and a
 // chequerboard under noise drawn for tag.
 func drawn(tag string, width, height int) *RGB {
 	p := NewRGB(width, height)
-	uniform := newUniform(tag + "/noise")
 	for y := range height {
 		for x := range width {
 			base := [3]int{255 * x / (width - 1), 255 * y / (height - 1), 160 * ((x/17 + y/13) % 2)}
 			for c := range 3 {
 				i := 3*(y*width+x) + c
-				noise := int(64 * uniform(i))
+				noise := int(64 * golden.Uniform(tag+"/noise", i))
 				p.Pix[i] = uint8(min(255, 3*base[c]/4+noise))
 			}
 		}
 	}
 	return p
-}
-
-// newUniform returns the hash-based draw of testdata/golden/README.md, seed 1.
-func newUniform(name string) func(i int) float64 {
-	s := uint64(0xcbf29ce484222325) // FNV-1a
-	for _, b := range []byte("1/" + name) {
-		s = (s ^ uint64(b)) * 0x100000001b3
-	}
-	return func(i int) float64 {
-		z := s + uint64(i+1)*0x9e3779b97f4a7c15
-		z = (z ^ z>>30) * 0xbf58476d1ce4e5b9
-		z = (z ^ z>>27) * 0x94d049bb133111eb
-		z ^= z >> 31
-		return float64(z>>40) / (1 << 24)
-	}
 }
 
 // compare fails unless the pictures are equal.
@@ -61,11 +48,14 @@ func compare(t *testing.T, got, want []uint8) {
 }
 
 func TestGoldenResizeAndRotate(t *testing.T) {
-	golden := readGolden(t, "images.safetensors")
-	if len(golden) != 11 {
-		t.Fatalf("%d vectors, want 11", len(golden))
+	vectors, err := weights.Open("../testdata/golden/images.safetensors")
+	if err != nil {
+		t.Fatal(err)
 	}
-	for name, want := range golden {
+	if len(vectors.Tensors) != 11 {
+		t.Fatalf("%d vectors, want 11", len(vectors.Tensors))
+	}
+	for name, want := range vectors.Tensors {
 		t.Run(name, func(t *testing.T) {
 			parts := strings.Split(name, "/")
 			var got *RGB
@@ -83,9 +73,9 @@ func TestGoldenResizeAndRotate(t *testing.T) {
 				}
 				got = drawn("rotate", 256, 256).Rotate(degrees, [3]uint8{114, 114, 114})
 			}
-			compare(t, got.Pix, want.data)
-			if got.Height != want.shape[0] || got.Width != want.shape[1] {
-				t.Errorf("size %d×%d, want %v", got.Width, got.Height, want.shape)
+			compare(t, got.Pix, want.Data)
+			if got.Height != want.Shape[0] || got.Width != want.Shape[1] {
+				t.Errorf("size %d×%d, want %v", got.Width, got.Height, want.Shape)
 			}
 		})
 	}

@@ -1,81 +1,36 @@
 package synth
 
 import (
-	"encoding/binary"
-	"encoding/json"
 	"fmt"
-	"hash/fnv"
 	"math"
-	"os"
 	"strings"
 	"testing"
+
+	"github.com/destseg/destseg/internal/golden"
+	"github.com/destseg/destseg/weights"
 )
 
-// uniform is the test vectors' number i of a name (testdata/golden/README.md).
-func uniform(name string, i int) float64 {
-	h := fnv.New64a()
-	h.Write([]byte("1/" + name))
-	z := h.Sum64() + uint64(i+1)*0x9E3779B97F4A7C15
-	z = (z ^ z>>30) * 0xBF58476D1CE4E5B9
-	z = (z ^ z>>27) * 0x94D049BB133111EB
-	z ^= z >> 31
-	return float64(z>>40) / (1 << 24)
-}
-
-// goldenTensors reads the tensors, all of float32 or float64, of a file of vectors.
-func goldenTensors(t *testing.T, path string) map[string][]float64 {
-	t.Helper()
-	file, err := os.ReadFile(path)
+func TestPerlinGolden(t *testing.T) {
+	vectors, err := weights.Open("../testdata/golden/perlin.safetensors")
 	if err != nil {
 		t.Fatal(err)
 	}
-	size := binary.LittleEndian.Uint64(file)
-	var header map[string]json.RawMessage
-	if err := json.Unmarshal(file[8:8+size], &header); err != nil {
-		t.Fatal(err)
-	}
-	tensors := make(map[string][]float64)
-	for name, raw := range header {
-		if name == "__metadata__" {
-			continue
-		}
-		var entry struct {
-			Dtype string
-			Range [2]int `json:"data_offsets"`
-		}
-		if err := json.Unmarshal(raw, &entry); err != nil {
-			t.Fatal(err)
-		}
-		data := file[8+size:][entry.Range[0]:entry.Range[1]]
-		var values []float64
-		for len(data) > 0 {
-			if entry.Dtype == "F64" {
-				values = append(values, math.Float64frombits(binary.LittleEndian.Uint64(data)))
-				data = data[8:]
-			} else {
-				values = append(values, float64(math.Float32frombits(binary.LittleEndian.Uint32(data))))
-				data = data[4:]
-			}
-		}
-		tensors[name] = values
-	}
-	return tensors
-}
-
-func TestPerlinGolden(t *testing.T) {
-	golden := goldenTensors(t, "../testdata/golden/perlin.safetensors")
-	if len(golden) == 0 {
+	if len(vectors.Tensors) == 0 {
 		t.Fatal("no vectors")
 	}
 	const size = 256
-	for name, want := range golden {
+	for name, tensor := range vectors.Tensors {
+		want, err := tensor.Float64s()
+		if err != nil {
+			t.Fatal(err)
+		}
 		var rows, columns int
 		if _, err := fmt.Sscanf(strings.TrimPrefix(name, "perlin/"), "%dx%d", &rows, &columns); err != nil {
 			t.Fatalf("%s: %v", name, err)
 		}
 		m := newMasker(size, size)
 		for i := range (rows + 1) * (columns + 1) {
-			m.nodes = append(m.nodes, gradientAt(2*math.Pi*uniform(name, i)))
+			m.nodes = append(m.nodes, gradientAt(2*math.Pi*golden.Uniform(name, i)))
 		}
 		m.fill(rows, columns)
 		if len(want) != size*size {
@@ -128,7 +83,7 @@ func TestPerlinAgainstDefinition(t *testing.T) {
 		ys, xs := newAxis(c.height, c.rows, c.offsetY), newAxis(c.width, c.columns, c.offsetX)
 		var nodes []gradient
 		for i := range ys.nodes() * xs.nodes() {
-			nodes = append(nodes, gradientAt(2*math.Pi*uniform("nodes", i)))
+			nodes = append(nodes, gradientAt(2*math.Pi*golden.Uniform("nodes", i)))
 		}
 		want := slowPerlin(c.height, c.width, c.rows, c.columns, c.offsetY, c.offsetX, xs.nodes(), nodes)
 		stride := c.width + 3

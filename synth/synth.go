@@ -36,8 +36,7 @@ type Settings struct {
 	// Rotation is what happens to the good picture first. Zero: nothing.
 	Rotation Rotation
 	// MinOpacity is the smallest weight of the texture under the mask; weights
-	// are uniform in (MinOpacity, 1]. Zero means [PublishedMinOpacity]; otherwise
-	// it is in (0, 1].
+	// are uniform in (MinOpacity, 1]. It is above 0 and at most 1.
 	MinOpacity float64
 	// Textures supplies what is blended in. Nil means [Procedural].
 	Textures Textures
@@ -86,14 +85,14 @@ func New(s Settings) (*Generator, error) {
 	if s.Rotation > FullRotation {
 		return nil, fmt.Errorf("synth: unknown rotation %d", s.Rotation)
 	}
-	if s.MinOpacity == 0 {
-		s.MinOpacity = PublishedMinOpacity
-	}
 	if !(s.MinOpacity > 0 && s.MinOpacity <= 1) {
 		return nil, fmt.Errorf("synth: smallest opacity is %v, must be above 0 and at most 1", s.MinOpacity)
 	}
-	if s.Textures == nil {
+	switch t := s.Textures.(type) {
+	case nil:
 		s.Textures = Procedural{}
+	case *Folder:
+		t.fit(s.Width, s.Height)
 	}
 	g := &Generator{settings: s}
 	g.mean, g.std = picture.ImageNet()

@@ -44,11 +44,12 @@ func newGenerator(t testing.TB, s Settings) *Generator {
 
 func TestNewRefuses(t *testing.T) {
 	for name, s := range map[string]Settings{
-		"no size":       {},
-		"odd width":     {Width: 250, Height: 256},
-		"odd height":    {Width: 256, Height: 16},
-		"negative":      {Width: -32, Height: 32},
-		"rotation":      {Width: 32, Height: 32, Rotation: 3},
+		"no size":       {MinOpacity: 1},
+		"odd width":     {Width: 250, Height: 256, MinOpacity: 1},
+		"odd height":    {Width: 256, Height: 16, MinOpacity: 1},
+		"negative":      {Width: -32, Height: 32, MinOpacity: 1},
+		"rotation":      {Width: 32, Height: 32, Rotation: 3, MinOpacity: 1},
+		"no opacity":    {Width: 32, Height: 32},
 		"opacity":       {Width: 32, Height: 32, MinOpacity: 1.1},
 		"opacity below": {Width: 32, Height: 32, MinOpacity: -0.1},
 		"opacity NaN":   {Width: 32, Height: 32, MinOpacity: math.NaN()},
@@ -60,7 +61,7 @@ func TestNewRefuses(t *testing.T) {
 }
 
 func TestSampleRefuses(t *testing.T) {
-	g := newGenerator(t, Settings{Width: 64, Height: 32})
+	g := newGenerator(t, Settings{Width: 64, Height: 32, MinOpacity: PublishedMinOpacity})
 	good := picture.NewRGB(64, 32)
 	for name, try := range map[string]func() error{
 		"picture":   func() error { return g.Sample(newSample(64, 32), 0, picture.NewRGB(32, 64)) },
@@ -73,7 +74,7 @@ func TestSampleRefuses(t *testing.T) {
 		}
 	}
 	reason := errors.New("out of textures")
-	g = newGenerator(t, Settings{Width: 64, Height: 32, Textures: brokenTextures{reason}})
+	g = newGenerator(t, Settings{Width: 64, Height: 32, MinOpacity: 1, Textures: brokenTextures{reason}})
 	failed := 0
 	for i := range uint64(20) {
 		if err := g.Sample(newSample(64, 32), i, good); errors.Is(err, reason) {
@@ -90,14 +91,13 @@ func TestSampleRefuses(t *testing.T) {
 func TestBlendAgainstSlowTwin(t *testing.T) {
 	const width, height, n = 96, 64, 96 * 64
 	mean, std := picture.ImageNet()
-	for name, c := range map[string]struct{ given, lowest float64 }{
-		"default":   {0, PublishedMinOpacity},
-		"published": {PublishedMinOpacity, PublishedMinOpacity},
-		"paper":     {PaperMinOpacity, PaperMinOpacity},
-		"opaque":    {1, 1},
+	for name, least := range map[string]float64{
+		"published": PublishedMinOpacity,
+		"paper":     PaperMinOpacity,
+		"opaque":    1,
 	} {
 		textures := new(noiseTextures)
-		g := newGenerator(t, Settings{Width: width, Height: height, Seed: 3, MinOpacity: c.given, Textures: textures})
+		g := newGenerator(t, Settings{Width: width, Height: height, Seed: 3, MinOpacity: least, Textures: textures})
 		s := newSample(width, height)
 		lowest, highest, sum, count := 1.0, 0.0, 0.0, 0.0
 		for index := range uint64(150) {
@@ -143,18 +143,18 @@ func TestBlendAgainstSlowTwin(t *testing.T) {
 			}
 		}
 		const rounding = 1e-6
-		span := 1 - c.lowest
-		if lowest < c.lowest-rounding || highest > 1+rounding {
-			t.Errorf("%s: opacities from %v to %v, want (%v, 1]", name, lowest, highest, c.lowest)
+		span := 1 - least
+		if lowest < least-rounding || highest > 1+rounding {
+			t.Errorf("%s: opacities from %v to %v, want (%v, 1]", name, lowest, highest, least)
 		}
-		if lowest > c.lowest+0.05*span+rounding || highest < 1-0.05*span-rounding || math.Abs(sum/count-(1+c.lowest)/2) > 0.07*span+rounding {
-			t.Errorf("%s: opacities from %v to %v, mean %v, are not uniform in (%v, 1]", name, lowest, highest, sum/count, c.lowest)
+		if lowest > least+0.05*span+rounding || highest < 1-0.05*span-rounding || math.Abs(sum/count-(1+least)/2) > 0.07*span+rounding {
+			t.Errorf("%s: opacities from %v to %v, mean %v, are not uniform in (%v, 1]", name, lowest, highest, sum/count, least)
 		}
 	}
 }
 
 func TestSampleParts(t *testing.T) {
-	g := newGenerator(t, Settings{Width: 64, Height: 96, Seed: 8, Rotation: SlightRotation})
+	g := newGenerator(t, Settings{Width: 64, Height: 96, Seed: 8, Rotation: SlightRotation, MinOpacity: PublishedMinOpacity})
 	good := drawn(64, 96, 4)
 	all := newSample(64, 96)
 	for index := range uint64(10) {
@@ -182,7 +182,7 @@ func TestSampleParts(t *testing.T) {
 func TestSampleFollowsFromSeedAndIndex(t *testing.T) {
 	const n = 48
 	make1 := func(seed uint64, goroutines int, backwards bool) []Sample {
-		g := newGenerator(t, Settings{Width: 64, Height: 64, Seed: seed, Rotation: FullRotation})
+		g := newGenerator(t, Settings{Width: 64, Height: 64, Seed: seed, Rotation: FullRotation, MinOpacity: PublishedMinOpacity})
 		good := drawn(64, 64, 9)
 		samples := make([]Sample, n)
 		indices := make(chan int)
@@ -230,7 +230,7 @@ func TestSampleFollowsFromSeedAndIndex(t *testing.T) {
 }
 
 func TestSheet(t *testing.T) {
-	g := newGenerator(t, Settings{Width: 64, Height: 32, Seed: 2})
+	g := newGenerator(t, Settings{Width: 64, Height: 32, Seed: 2, MinOpacity: PublishedMinOpacity})
 	good := []*picture.RGB{drawn(64, 32, 1), drawn(64, 32, 2)}
 	for _, c := range []struct{ n, width, height int }{
 		{1, 24 + 3*64 + 2*8 + 24, 24 + 32 + 24},
@@ -281,7 +281,7 @@ func TestSheet(t *testing.T) {
 func BenchmarkSample(b *testing.B) {
 	for _, r := range []Rotation{NoRotation, SlightRotation, FullRotation} {
 		b.Run(r.String(), func(b *testing.B) {
-			g := newGenerator(b, Settings{Width: 256, Height: 256, Rotation: r})
+			g := newGenerator(b, Settings{Width: 256, Height: 256, Rotation: r, MinOpacity: PublishedMinOpacity})
 			good, s := drawn(256, 256, 1), newSample(256, 256)
 			b.ReportAllocs()
 			for i := uint64(0); b.Loop(); i++ {

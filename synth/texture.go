@@ -1,14 +1,18 @@
 package synth
 
 import (
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
 	"errors"
 	"fmt"
-	"io/fs"
 	"math/rand/v2"
+	"os"
 	"path/filepath"
-	"strings"
+	"runtime"
 	"sync"
 
+	"github.com/destseg/destseg/dataset"
 	"github.com/destseg/destseg/picture"
 )
 
@@ -19,80 +23,126 @@ type Textures interface {
 	Texture(dst *picture.RGB, rng *rand.Rand) error
 }
 
-// ErrNoTextures says that a texture folder holds no picture.
-var ErrNoTextures = errors.New("no pictures")
-
 // Folder is a folder of texture pictures, such as the images of the Describable
 // Textures Dataset. Every picture is as likely as any other and is resized to the
 // sample's size, as in the published code, whatever that does to its proportions.
 type Folder struct {
+	dir   string
 	paths []string
 
 	mu    sync.Mutex
+	size  size // of the samples of the latest generator
 	kept  map[resized]*picture.RGB
 	space int // bytes by which kept may still grow
 }
 
-// resized names a picture of the folder at a size.
-type resized struct{ path, width, height int }
+// size is that of a picture in pixels.
+type size struct{ width, height int }
 
-// OpenFolder lists the pictures (.png, .jpg, .jpeg, .bmp, .tif, .tiff, .webp) in a
-// folder and the folders below it, hidden files left out. Up to cacheBytes bytes of
-// resized pictures stay in memory: 196,608 each at 256×256, which is 1.1 GB for all
-// 5,640 pictures of the dataset.
+// resized names a picture of the folder at a size.
+type resized struct {
+	path int
+	size size
+}
+
+// OpenFolder lists the pictures in a folder and the folders below it, as
+// [dataset.Expand] does: told by their extension, hidden files left out, links
+// followed. Up to cacheBytes bytes of resized pictures stay in memory: 196,608 each
+// at 256×256, which is 1.1 GB for all 5,640 pictures of the dataset.
 //
-// Pictures are read when they are drawn; the errors of Texture name the file. A
-// folder without pictures is [ErrNoTextures].
+// Pictures are read when they are drawn, or all at once by [Folder.Check]. A folder
+// without pictures is [dataset.ErrEmpty].
 func OpenFolder(dir string, cacheBytes int) (*Folder, error) {
-	root, err := filepath.EvalSymlinks(dir) // a walk does not follow its own root
+	paths, err := dataset.Expand([]string{dir})
 	if err != nil {
-		return nil, fmt.Errorf("synth: texture folder: %w", err)
+		return nil, fmt.Errorf("synth: texture folder %w", err)
 	}
-	f := &Folder{kept: make(map[resized]*picture.RGB), space: cacheBytes}
-	err = filepath.WalkDir(root, func(path string, entry fs.DirEntry, err error) error {
-		if err != nil {
-			return err
-		}
-		if path != root && strings.HasPrefix(entry.Name(), ".") {
-			if entry.IsDir() {
-				return fs.SkipDir
-			}
-			return nil
-		}
-		if !entry.IsDir() && isPicture(entry.Name()) {
-			f.paths = append(f.paths, path)
-		}
-		return nil
-	})
-	if err != nil {
-		return nil, fmt.Errorf("synth: texture folder: %w", err)
-	}
-	if len(f.paths) == 0 {
-		return nil, fmt.Errorf("synth: texture folder %s: %w (PNG, JPEG, BMP, TIFF, WebP) in it or below it", dir, ErrNoTextures)
-	}
-	return f, nil
+	return &Folder{dir: dir, paths: paths, kept: make(map[resized]*picture.RGB), space: cacheBytes}, nil
 }
 
 // Len returns the number of pictures.
 func (f *Folder) Len() int { return len(f.paths) }
 
+// fit sets the size at which Check keeps pictures.
+func (f *Folder) fit(width, height int) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.size = size{width, height}
+}
+
+// Check decodes every picture, on all processors, and names all that can't be read,
+// so that none ends a training halfway. It takes no time from the training: what
+// fits into memory stays there, at the size of the latest generator that [New] made
+// with this folder. When ctx ends, the error is its cause.
+func (f *Folder) Check(ctx context.Context) error {
+	f.mu.Lock()
+	to := f.size
+	f.mu.Unlock()
+	errs := make([]error, len(f.paths))
+	workers := runtime.GOMAXPROCS(0)
+	var group sync.WaitGroup
+	for w := range workers {
+		group.Go(func() {
+			for i := w; i < len(f.paths) && ctx.Err() == nil; i += workers {
+				_, errs[i] = f.picture(resized{i, to})
+			}
+		})
+	}
+	group.Wait()
+	if ctx.Err() != nil {
+		return context.Cause(ctx)
+	}
+	if bad := errors.Join(errs...); bad != nil {
+		return fmt.Errorf("synth: textures that can't be read; repair the files or take them out of the texture folder:\n%w", bad)
+	}
+	return nil
+}
+
+// Digest identifies the list of textures: the hexadecimal SHA-256 of the pictures'
+// names relative to the folder and their sizes in bytes. Two folders with the same
+// digest make the same anomalies, unless files were changed and kept name and size.
+// Errors are those of the file system.
+func (f *Folder) Digest() (string, error) {
+	h := sha256.New()
+	for _, path := range f.paths {
+		name, err := filepath.Rel(f.dir, path)
+		if err != nil {
+			return "", fmt.Errorf("synth: %w", err)
+		}
+		info, err := os.Stat(path)
+		if err != nil {
+			return "", fmt.Errorf("synth: texture %w", err)
+		}
+		fmt.Fprintf(h, "%s\x00%d\n", filepath.ToSlash(name), info.Size())
+	}
+	return hex.EncodeToString(h.Sum(nil)), nil
+}
+
 // Texture copies a random picture of the folder, resized, to dst.
 func (f *Folder) Texture(dst *picture.RGB, rng *rand.Rand) error {
-	i := rng.IntN(len(f.paths))
-	key := resized{i, dst.Width, dst.Height}
-	f.mu.Lock()
-	p := f.kept[key]
-	f.mu.Unlock()
-	if p == nil {
-		read, err := picture.Open(f.paths[i])
-		if err != nil {
-			return fmt.Errorf("%w (repair the file or take it out of the texture folder)", err)
-		}
-		p = read.Resize(dst.Width, dst.Height)
-		f.keep(key, p)
+	p, err := f.picture(resized{rng.IntN(len(f.paths)), size{dst.Width, dst.Height}})
+	if err != nil {
+		return fmt.Errorf("%w (repair the file or take it out of the texture folder)", err)
 	}
 	copy(dst.Pix, p.Pix)
 	return nil
+}
+
+// picture returns a picture from memory or from its file.
+func (f *Folder) picture(key resized) (*picture.RGB, error) {
+	f.mu.Lock()
+	p := f.kept[key]
+	f.mu.Unlock()
+	if p != nil {
+		return p, nil
+	}
+	p, err := picture.Open(f.paths[key.path])
+	if err != nil || key.size == (size{}) { // no generator yet: there is no size to keep it at
+		return p, err
+	}
+	p = p.Resize(key.size.width, key.size.height)
+	f.keep(key, p)
+	return p, nil
 }
 
 // keep stores a picture while there is space. Draws are uniform, so pictures that
@@ -104,12 +154,4 @@ func (f *Folder) keep(key resized, p *picture.RGB) {
 		f.kept[key] = p
 		f.space -= len(p.Pix)
 	}
-}
-
-func isPicture(name string) bool {
-	switch strings.ToLower(filepath.Ext(name)) {
-	case ".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".webp":
-		return true
-	}
-	return false
 }

@@ -2,6 +2,7 @@ package synth
 
 import (
 	"bytes"
+	"context"
 	"errors"
 	"io/fs"
 	"math"
@@ -12,6 +13,7 @@ import (
 	"sync"
 	"testing"
 
+	"github.com/destseg/destseg/dataset"
 	"github.com/destseg/destseg/picture"
 )
 
@@ -106,7 +108,7 @@ func TestFolderErrors(t *testing.T) {
 	if _, err := OpenFolder(filepath.Join(dir, "missing"), 0); !errors.Is(err, fs.ErrNotExist) {
 		t.Errorf("missing folder: %v", err)
 	}
-	if _, err := OpenFolder(dir, 0); !errors.Is(err, ErrNoTextures) || !strings.Contains(err.Error(), dir) {
+	if _, err := OpenFolder(dir, 0); !errors.Is(err, dataset.ErrEmpty) || !strings.Contains(err.Error(), dir) {
 		t.Errorf("empty folder: %v", err)
 	}
 	path := filepath.Join(dir, "torn.jpg")
@@ -120,6 +122,104 @@ func TestFolderErrors(t *testing.T) {
 	err = f.Texture(picture.NewRGB(32, 32), rand.New(rand.NewPCG(1, 1)))
 	if err == nil || !strings.Contains(err.Error(), path) {
 		t.Errorf("torn picture: %v", err)
+	}
+}
+
+func TestFolderFollowsLinks(t *testing.T) {
+	dir := t.TempDir()
+	if err := os.Symlink(texturesOnDisk(t), filepath.Join(dir, "elsewhere")); err != nil {
+		t.Skip("a system without links")
+	}
+	if f, err := OpenFolder(dir, 0); err != nil || f.Len() != 4 {
+		t.Errorf("folder with a linked one: %v, %v", f, err)
+	}
+}
+
+func TestFolderCheck(t *testing.T) {
+	dir := texturesOnDisk(t)
+	const size = 3 * 64 * 32
+	f, err := OpenFolder(dir, 3*size)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := f.Check(t.Context()); err != nil || len(f.kept) > 0 {
+		t.Errorf("without a generator: %v, %d pictures kept", err, len(f.kept))
+	}
+	newGenerator(t, Settings{Width: 64, Height: 32, MinOpacity: 1, Textures: f})
+	if err := f.Check(t.Context()); err != nil || len(f.kept) != 3 {
+		t.Errorf("%v, %d pictures kept, want 3", err, len(f.kept))
+	}
+	for key, p := range f.kept {
+		if p.Width != 64 || p.Height != 32 {
+			t.Errorf("%s is kept at %d×%d", f.paths[key.path], p.Width, p.Height)
+		}
+	}
+
+	torn := []string{filepath.Join(dir, "deep", "torn.jpg"), filepath.Join(dir, "x.png")}
+	for _, path := range torn {
+		if err := os.WriteFile(path, []byte("\xff\xd8\xff"), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if f, err = OpenFolder(dir, 0); err != nil {
+		t.Fatal(err)
+	}
+	if err = f.Check(t.Context()); err == nil {
+		t.Fatal("torn pictures pass")
+	}
+	for _, path := range torn {
+		if !strings.Contains(err.Error(), path) {
+			t.Errorf("%s is not named: %v", path, err)
+		}
+	}
+	reason := errors.New("enough")
+	ctx, cancel := context.WithCancelCause(t.Context())
+	cancel(reason)
+	if err := f.Check(ctx); !errors.Is(err, reason) {
+		t.Errorf("once the context has ended: %v", err)
+	}
+}
+
+func TestFolderDigest(t *testing.T) {
+	digest := func(dir string) string {
+		t.Helper()
+		f, err := OpenFolder(dir, 0)
+		if err != nil {
+			t.Fatal(err)
+		}
+		d, err := f.Digest()
+		if err != nil || len(d) != 64 {
+			t.Fatalf("%q, %v", d, err)
+		}
+		return d
+	}
+	dir := texturesOnDisk(t)
+	first := digest(dir)
+	if other := digest(texturesOnDisk(t) + "/"); other != first {
+		t.Error("the digest depends on where the folder is")
+	}
+	path := filepath.Join(dir, "d.png")
+	f, err := OpenFolder(dir, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Rename(path, filepath.Join(dir, "e.png")); err != nil {
+		t.Fatal(err)
+	}
+	if digest(dir) == first {
+		t.Error("a picture of another name has no effect")
+	}
+	if _, err := f.Digest(); !errors.Is(err, fs.ErrNotExist) || !strings.Contains(err.Error(), path) {
+		t.Errorf("a picture that is gone: %v", err)
+	}
+	if err := picture.WritePNG(path, plain(200, 50, 40).Image()); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Remove(filepath.Join(dir, "e.png")); err != nil {
+		t.Fatal(err)
+	}
+	if digest(dir) == first {
+		t.Error("a picture of another size has no effect")
 	}
 }
 

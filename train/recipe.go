@@ -26,7 +26,7 @@ type Recipe struct {
 	Momentum    float64 `json:"momentum"`
 	WeightDecay float64 `json:"weight_decay"` // on every parameter
 
-	MinOpacity float64        `json:"min_opacity"` // of the blended texture, up to 1
+	MinOpacity float64        `json:"min_opacity"` // of the blended texture, above 0 and up to 1
 	Rotation   synth.Rotation `json:"rotation"`    // of the good pictures
 	Seed       uint64         `json:"seed"`        // every random choice follows from it
 }
@@ -66,11 +66,13 @@ func (r Recipe) Check() error {
 		{"head rate", r.HeadRate, 0, math.MaxFloat32},
 		{"momentum", r.Momentum, 0, 1},
 		{"weight decay", r.WeightDecay, 0, 1},
-		{"opacity", r.MinOpacity, 0, 1},
 	} {
 		if !(v.value >= v.min && v.value <= v.max) {
 			return fmt.Errorf("%w: %s of %v; it lies between %v and %v", ErrRecipe, v.name, v.value, v.min, v.max)
 		}
+	}
+	if !(r.MinOpacity > 0 && r.MinOpacity <= 1) {
+		return fmt.Errorf("%w: opacity of %v; it lies above 0 and is at most 1", ErrRecipe, r.MinOpacity)
 	}
 	return nil
 }

@@ -212,6 +212,7 @@ func TestUnusableInput(t *testing.T) {
 		{"batch", func(c *Config) { c.Recipe.Batch = 0 }, ErrRecipe, "batch"},
 		{"steps", func(c *Config) { c.Recipe.StudentSteps = -1 }, ErrRecipe, "steps"},
 		{"rate", func(c *Config) { c.Recipe.ResRate = -1 }, ErrRecipe, "res rate"},
+		{"opacity", func(c *Config) { c.Recipe.MinOpacity = 0 }, ErrRecipe, "opacity"},
 		{"divergence", func(c *Config) {
 			c.Recipe.StudentRate, c.Recipe.WeightDecay, c.Recipe.StudentSteps = math.MaxFloat32, 1, 5
 		}, ErrDiverged, "learning rate"},

@@ -16,8 +16,8 @@ import (
 
 const (
 	maxPickle  = 64 << 20 // bytes; a ResNet-18 state dict needs 20 KB
-	maxOps     = 2 << 20  // each may cost some hundred bytes of memory
-	maxLine    = 1 << 10  // a global's module or name
+	maxSteps   = 2 << 20  // of all pickles of a file; each may cost some hundred bytes of memory; see spend
+	maxName    = 255      // bytes of a global's module or name
 	maxLongLen = 255      // bytes of an integer that is kept
 )
 
@@ -52,11 +52,12 @@ type tensorRef struct {
 	shape, stride []int64
 }
 
-// source hands out the bytes of one or more pickles and counts them.
+// source hands out the bytes of one or more pickles. It counts these and the steps that the pickles take together.
 type source struct {
-	r    *bufio.Reader
-	used int64
-	left int64
+	r     *bufio.Reader
+	used  int64
+	left  int64
+	steps int
 }
 
 func newSource(r io.ReaderAt, size int64) *source {
@@ -77,7 +78,8 @@ type unpickler struct {
 // unpickle runs one pickle. The second result holds the storages it refers to, by key.
 func unpickle(src *source) (any, map[string]*storage, error) {
 	m := &unpickler{src: src, memo: make(map[uint32]any), storages: make(map[string]*storage)}
-	for range maxOps {
+	for m.err == nil {
+		m.spend(1)
 		op := m.byte()
 		if op == '.' && m.err == nil {
 			result := m.pop()
@@ -86,11 +88,16 @@ func unpickle(src *source) (any, map[string]*storage, error) {
 		if m.err == nil {
 			m.step(op)
 		}
-		if m.err != nil {
-			return nil, nil, m.err
-		}
 	}
-	return nil, nil, fmt.Errorf("%w: the pickle takes more than %d steps", ErrUnsupported, maxOps)
+	return nil, nil, m.err
+}
+
+// spend counts steps: one for each opcode, and one more for each value that an opcode copies out of a container. A
+// pickle can recall a long list by a few bytes, and copy it, as often as it likes.
+func (m *unpickler) spend(steps int) {
+	if m.src.steps += steps; m.src.steps > maxSteps {
+		m.fail(ErrUnsupported, "the pickle takes more than %d steps", maxSteps)
+	}
 }
 
 func (m *unpickler) step(op byte) {
@@ -197,7 +204,7 @@ func (m *unpickler) step(op byte) {
 		module := m.line()
 		m.pushGlobal(module, m.line())
 	case 0x93: // STACK_GLOBAL
-		name, module := m.popString(), m.popString()
+		name, module := m.popName(), m.popName()
 		m.pushGlobal(module, name)
 	case 'R', 0x81: // REDUCE, NEWOBJ
 		args := m.pop()
@@ -287,8 +294,8 @@ func (m *unpickler) line() string {
 		if c == '\n' {
 			break
 		}
-		if b.Len() == maxLine {
-			m.fail(ErrDamaged, "the name of a global exceeds %d bytes", maxLine)
+		if b.Len() == maxName {
+			m.fail(ErrDamaged, "the name of a global exceeds %d bytes", maxName)
 		}
 		b.WriteByte(c)
 	}
@@ -321,10 +328,15 @@ func (m *unpickler) pop() any {
 	return v
 }
 
-func (m *unpickler) popString() string {
+// popName takes a global's module or name.
+func (m *unpickler) popName() string {
 	s, ok := m.pop().(string)
 	if !ok {
 		m.fail(ErrDamaged, "the name of a global is not text")
+	}
+	if len(s) > maxName {
+		m.fail(ErrDamaged, "the name of a global exceeds %d bytes", maxName)
+		return ""
 	}
 	return s
 }

@@ -4,6 +4,7 @@ import (
 	"archive/zip"
 	"bytes"
 	"errors"
+	"fmt"
 	"os"
 	"runtime"
 	"strings"
@@ -100,8 +101,17 @@ func TestHostilePickles(t *testing.T) {
 
 // TestPickleBombs feeds programs that are small for what they ask; each must end soon and within a bounded memory.
 func TestPickleBombs(t *testing.T) {
-	const steps = maxOps + 10
+	const steps = maxSteps + 10
 	doubling := "\x80\x02)" + strings.Repeat("2\x86", 100) + "." // a tuple of 2^100 leaves
+	// Each sets memo 0 to a function and memo 1 to its arguments, and calls that as often as it can.
+	calls := strings.Repeat("h\x00h\x01R", steps/3)
+	var pairs strings.Builder
+	for i := range 1000 {
+		fmt.Fprintf(&pairs, "U\x03%03dN\x86", i)
+	}
+	dims := "(" + strings.Repeat("K\x01", 64) + "t"
+	tensor := "(U\x07storagectorch\nFloatStorage\nU\x010U\x03cpuK\x01tQK\x00" + dims + dims + "t"
+	name := "T\x00\x00\x10\x00" + strings.Repeat("x", 1<<20)
 	for name, pickle := range map[string]string{
 		"steps":         "\x80\x02" + strings.Repeat("N0", steps/2) + "N.",
 		"marks":         "\x80\x02" + strings.Repeat("(", steps),
@@ -110,6 +120,10 @@ func TestPickleBombs(t *testing.T) {
 		"many dicts":    "\x80\x02" + strings.Repeat("}", steps),
 		"doubling":      doubling,
 		"memo":          "\x80\x02N" + strings.Repeat("r\xff\xff\xff\xff\x94", steps/4) + ".",
+		"ordered dicts": "\x80\x02ccollections\nOrderedDict\nq\x00](" + pairs.String() + "e\x85q\x01" + calls + ".",
+		"many tensors":  "\x80\x02ctorch._utils\n_rebuild_tensor_v2\nq\x00" + tensor + "q\x01" + calls + ".",
+		"long globals":  "\x80\x02" + name + "q\x00" + strings.Repeat("h\x00h\x00\x93", steps/3) + ".",
+		"many globals":  "\x80\x02T\xff\x00\x00\x00" + name[5:][:255] + "q\x00" + strings.Repeat("h\x00h\x00\x93", steps/3) + ".",
 	} {
 		t.Run(name, func(t *testing.T) {
 			var before, after runtime.MemStats

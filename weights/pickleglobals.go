@@ -66,6 +66,9 @@ func (m *unpickler) pushOrderedDict(args tuple) {
 		m.fail(ErrDamaged, "an OrderedDict made of a %s", kindOf(args[0]))
 		return
 	}
+	if m.spend(len(pairs.items)); m.err != nil {
+		return
+	}
 	for _, item := range pairs.items {
 		pair, ok := item.(tuple)
 		if a, isArray := item.(*array); isArray {
@@ -90,8 +93,8 @@ func (m *unpickler) pushTensor(args tuple) {
 		}
 		from, ok0 := args[0].(storageView)
 		offset, ok1 := args[1].(int64)
-		shape, ok2 := dimensions(args[2])
-		stride, ok3 := dimensions(args[3])
+		shape, ok2 := m.dimensions(args[2])
+		stride, ok3 := m.dimensions(args[3])
 		if ok0 && ok1 && ok2 && ok3 && len(shape) == len(stride) {
 			m.push(&tensorRef{from: from, offset: offset, shape: shape, stride: stride})
 			return
@@ -100,12 +103,13 @@ func (m *unpickler) pushTensor(args tuple) {
 	m.fail(ErrDamaged, "a tensor is described by something else than storage, offset, shape and strides")
 }
 
-func dimensions(v any) ([]int64, bool) {
+func (m *unpickler) dimensions(v any) ([]int64, bool) {
 	const maxRank = 64 // PyTorch's own limit
 	t, ok := v.(tuple)
 	if !ok || len(t) > maxRank {
 		return nil, false
 	}
+	m.spend(len(t))
 	d := make([]int64, len(t))
 	for i := range t {
 		if d[i], ok = t[i].(int64); !ok {

@@ -2,7 +2,9 @@
 //
 // Safetensors files are read and written. PyTorch files (.pth, .pt) are read in both of their formats, without running
 // anything in them: their pickles are interpreted by a small machine that knows how to rebuild tensors and containers
-// and nothing else. Every length in a file is checked against the bytes that are there before memory is taken for it.
+// and nothing else. Every length in a file is checked against the bytes that are there before memory is taken for it. What
+// a PyTorch file may say over and over in few bytes is limited by itself: compressed entries and views to 16 MiB and 16
+// times the file's size together, the pickle by the number of its steps, which keeps it below 1 GB.
 //
 // A file is opened by [Open], which looks at the content and not at the name. [File.Match] then picks the tensors a
 // network wants and says in one error everything that is missing or has another shape.

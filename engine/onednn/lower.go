@@ -375,7 +375,7 @@ func (l *lowering) node(n *graph.Node) error {
 		l.concat(n)
 	case graph.OpSlice:
 		x := l.pixels(n.In[0])
-		first := int(n.Alpha)
+		first := n.First
 		if s, ok := l.fusion.spreadData[n.In[0].Node]; ok && first > s.first {
 			first -= s.count
 		}
@@ -557,7 +557,7 @@ func (l *lowering) padChannels(n *graph.Node) {
 		extents: []int{y.pixels(), y.channels(), y.ld}, bf16: y.bf16,
 	})
 	shared := y.buf.shared
-	l.copy(n, x, y.slice(int(n.Alpha), x.shape))
+	l.copy(n, x, y.slice(n.First, x.shape))
 	y.buf.shared = shared
 }
 

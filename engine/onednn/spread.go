@@ -98,7 +98,7 @@ func (f *fusion) spreadGradients(s spread, concat *graph.Node, weights graph.Val
 		var part, sum *graph.Node
 		whole := true
 		for _, slice := range f.users[d] {
-			first, end := int(slice.Alpha), int(slice.Alpha)+slice.Shapes[0][1]
+			first, end := slice.First, slice.First+slice.Shapes[0][1]
 			switch {
 			case slice.Op != graph.OpSlice:
 				whole = false

@@ -18,7 +18,7 @@ func (c *compiler[T]) concat(n *graph.Node, in, out [][]T) func() {
 // slice is OpSlice.
 func (c *compiler[T]) slice(n *graph.Node, in, out [][]T) func() {
 	s := n.Shapes[0]
-	first := int(n.Alpha) * s[2] * s[3]
+	first := n.First * s[2] * s[3]
 	return func() {
 		c.crew.each(s[0], func(_, b int) {
 			copy(part(out[0], b, s[0]), part(in[0], b, s[0])[first:])
@@ -29,7 +29,7 @@ func (c *compiler[T]) slice(n *graph.Node, in, out [][]T) func() {
 // padChannels is OpPadChannels.
 func (c *compiler[T]) padChannels(n *graph.Node, in, out [][]T) func() {
 	s := n.Shapes[0]
-	first := int(n.Alpha) * s[2] * s[3]
+	first := n.First * s[2] * s[3]
 	return func() {
 		c.crew.each(s[0], func(_, b int) {
 			to := part(out[0], b, s[0])

@@ -8,7 +8,12 @@ import (
 	"math"
 	"slices"
 	"strings"
+
+	"github.com/destseg/destseg/network"
 )
+
+// Uniform returns uniform(name, i) of the README with seed 1, in [0, 1).
+func Uniform(name string, i int) float64 { return newUniform(name).at(i) }
 
 // uniform draws the numbers uniform(name, i), i = 0, 1, …, of the README with
 // seed 1; they lie in [0, 1).
@@ -59,26 +64,28 @@ func Draw(name string, shape []int) []float32 {
 	return newUniform(name).between(lo, hi, size)
 }
 
-// pictures are the inputs of a case.
-type pictures struct{ clean, corrupted, mask []float32 }
+// Pictures are the inputs of a vector: Clean and Corrupted N×3×H×W, in ±2 as
+// if normalised, and Mask N×1×H×W, 1 where they differ.
+type Pictures struct{ Clean, Corrupted, Mask []float32 }
 
-func drawPictures(tag string, batch, height, width int) pictures {
-	pixels := height * width
-	p := pictures{
-		clean: newUniform(tag+"/image").between(-2, 2, batch*3*pixels),
-		mask:  make([]float32, batch*pixels),
+// DrawPictures returns the pictures of the README with a tag.
+func DrawPictures(tag string, size network.Size) Pictures {
+	batch, width, pixels := size.Batch, size.Width, size.Height*size.Width
+	p := Pictures{
+		Clean: newUniform(tag+"/image").between(-2, 2, batch*3*pixels),
+		Mask:  make([]float32, batch*pixels),
 	}
-	p.corrupted = slices.Clone(p.clean)
+	p.Corrupted = slices.Clone(p.Clean)
 	noise := newUniform(tag+"/anomaly").between(-2, 2, batch*3*pixels)
 	for b := range batch {
 		for i := range pixels {
 			if (i/width/16+i%width/16+b)%3 != 0 {
 				continue
 			}
-			p.mask[b*pixels+i] = 1
+			p.Mask[b*pixels+i] = 1
 			for c := range 3 {
 				at := (b*3+c)*pixels + i
-				p.corrupted[at] = noise[at]
+				p.Corrupted[at] = noise[at]
 			}
 		}
 	}

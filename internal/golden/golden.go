@@ -39,7 +39,7 @@ func Forward(t *testing.T, e engine.Engine, o engine.Options, limit float64) {
 			}
 			r := compile(t, e, o, g)
 			r.drawState(g)
-			r.write(network.Image, v.pictures(name).corrupted)
+			r.write(network.Image, DrawPictures(name, v.size).Corrupted)
 			r.run()
 			var w worst
 			compare := func(name string, got []float64) { w.add(name, distance(got, v.tensor(t, name))) }
@@ -86,9 +86,9 @@ type Limits struct {
 // Student runs three steps of stage 1.
 func Student(t *testing.T, e engine.Engine, o engine.Options, l Limits) {
 	trainThreeSteps(t, e, o, l, "student-96x128", network.StudentStep,
-		func(r runner, p pictures) {
-			r.write(network.Clean, p.clean)
-			r.write(network.Corrupted, p.corrupted)
+		func(r runner, p Pictures) {
+			r.write(network.Clean, p.Clean)
+			r.write(network.Corrupted, p.Corrupted)
 			r.writeScalar(network.Rate, rateStudent)
 		}, []string{network.CosineLoss})
 }
@@ -96,9 +96,9 @@ func Student(t *testing.T, e engine.Engine, o engine.Options, l Limits) {
 // Segmentation runs three steps of stage 2.
 func Segmentation(t *testing.T, e engine.Engine, o engine.Options, l Limits) {
 	trainThreeSteps(t, e, o, l, "segmentation-96x128", network.SegmentationStep,
-		func(r runner, p pictures) {
-			r.write(network.Corrupted, p.corrupted)
-			r.write(network.Mask, p.mask)
+		func(r runner, p Pictures) {
+			r.write(network.Corrupted, p.Corrupted)
+			r.write(network.Mask, p.Mask)
 			r.writeScalar(network.RateRes, rateRes)
 			r.writeScalar(network.RateHead, rateHead)
 		}, []string{network.FocalLoss, network.L1Loss})
@@ -108,7 +108,7 @@ func Segmentation(t *testing.T, e engine.Engine, o engine.Options, l Limits) {
 var lossColumns = []string{network.CosineLoss, network.FocalLoss, network.L1Loss}
 
 func trainThreeSteps(t *testing.T, e engine.Engine, o engine.Options, l Limits, name string,
-	build func(network.Size, network.Training) (*graph.Graph, error), write func(runner, pictures), losses []string) {
+	build func(network.Size, network.Training) (*graph.Graph, error), write func(runner, Pictures), losses []string) {
 	if testing.Short() {
 		t.Skip("slow")
 	}
@@ -121,7 +121,7 @@ func trainThreeSteps(t *testing.T, e engine.Engine, o engine.Options, l Limits, 
 	r.drawState(g)
 	wantLosses := v.tensor(t, "losses")
 	for step := range 3 {
-		write(r, v.pictures(fmt.Sprintf("%s/%d", name, step)))
+		write(r, DrawPictures(fmt.Sprintf("%s/%d", name, step), v.size))
 		r.run()
 		row := wantLosses[step*len(lossColumns):][:len(lossColumns)]
 		got := slices.Clone(row)
@@ -280,8 +280,4 @@ func (v *vector) tensor(t *testing.T, name string) []float64 {
 		t.Fatal(err)
 	}
 	return values
-}
-
-func (v *vector) pictures(tag string) pictures {
-	return drawPictures(tag, v.size.Batch, v.size.Height, v.size.Width)
 }
