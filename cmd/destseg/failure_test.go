@@ -133,7 +133,7 @@ func TestFailures(t *testing.T) {
 		tests = append(tests, failure{"info " + name + ".safetensors", want}, failure{"predict " + name + ".safetensors one", want})
 	}
 	if runtime.GOOS == "linux" {
-		tests = append(tests, failure{"predict DETECTOR one -o /dev/full", "/dev/full: not written: the disk is full; make room"})
+		tests = append(tests, failure{"predict DETECTOR one -o /dev/full", "/dev/full: the disk is full; make room"})
 	}
 	before := listing(t, folder)
 	for _, test := range tests {
