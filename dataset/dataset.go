@@ -78,8 +78,8 @@ type Sample struct {
 }
 
 // PixelTruth reports whether it is known of every pixel if it belongs to a defect:
-// for good pictures, and for defective ones with a mask. Pixel metrics can use no
-// others.
+// for good pictures, and for defective ones with a mask. Pixel metrics leave the
+// others out.
 func (s Sample) PixelTruth() bool {
 	return !s.Anomalous || s.Mask != ""
 }
@@ -240,7 +240,7 @@ func (s *Set) addTest(top folder) error {
 		}
 	}
 	if len(unmasked) > 0 {
-		s.warn("%s without a mask under ground_truth, which pixel metrics must leave out: %s",
+		s.warn("%s without a mask under ground_truth, which pixel metrics leave out: %s",
 			count(len(unmasked), "defective picture"), some(unmasked))
 	}
 	if kinds := truth.foldersExcept(append(test.folders, Good)...); len(kinds) > 0 {
