@@ -196,7 +196,7 @@ func TestGoodAmongBad(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if n := bytes.Count(written, []byte("\n")); n != 2 || !bytes.Contains(written, []byte("good.png")) {
+		if n := bytes.Count(written, []byte("\n")); n != 6 || !bytes.Contains(written, []byte("good.png,0.")) {
 			t.Errorf("out.csv holds\n%s", written)
 		}
 	})

@@ -43,6 +43,56 @@ func outputFolder(path string) error {
 	return takesFiles(path)
 }
 
+// keepInputs refuses outputs that would take the place of an input. The outputs ""
+// and "-" are no files.
+func keepInputs(outputs, inputs []string) error {
+	read := make(map[string]bool, len(inputs))
+	for _, path := range inputs {
+		read[realPath(path)] = true
+	}
+	for _, path := range outputs {
+		if path != "" && path != "-" && read[realPath(path)] {
+			return wrongUsage("%s is read by this command and would be replaced; name another output", path)
+		}
+	}
+	return nil
+}
+
+// realPath returns the absolute path of a file past symbolic links, as far as it is
+// there.
+func realPath(path string) string {
+	if target, err := filepath.EvalSymlinks(path); err == nil {
+		path = target
+	}
+	return absolute(path)
+}
+
+// absolute returns the absolute path, or the path as it is if the working folder is
+// gone.
+func absolute(path string) string {
+	if whole, err := filepath.Abs(path); err == nil {
+		return whole
+	}
+	return path
+}
+
+// outsideInputs refuses a folder for results that lies in a folder of pictures,
+// given by its name or a pattern: what is written there would be judged next time.
+func outsideInputs(folder string, args []string) error {
+	if folder == "" {
+		return nil
+	}
+	for _, arg := range args {
+		matches, _ := filepath.Glob(arg) // a bad pattern has been told
+		for _, path := range append(matches, arg) {
+			if info, err := os.Stat(path); err == nil && info.IsDir() && within(absolute(path), absolute(folder)) {
+				return wrongUsage("%s lies in %s, so that the next run would judge what this one writes; name a folder outside", folder, path)
+			}
+		}
+	}
+	return nil
+}
+
 // takesFiles tries whether files can be made in a folder.
 func takesFiles(folder string) error {
 	if _, err := os.Stat(folder); errors.Is(err, fs.ErrNotExist) {
