@@ -254,7 +254,7 @@ func TestNotDefined(t *testing.T) {
 		{"one unknown", []Sample{good, bad, unknown}, nil},
 		{"one without map", []Sample{noMap, bad}, nil},
 		{"only unknown", []Sample{good, unknown}, map[string]string{"image_auroc": "", "image_ap": "",
-			"*": "no defect pixels in the masks; 1 of 2 pictures, without a map or, if defective, without a mask, left out"}},
+			"*": "no defect pixels in the masks; 1 of 2 pictures left out, for want of a map or a mask"}},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			e := evaluate(t, c.samples)
@@ -330,7 +330,7 @@ func TestBlindPictures(t *testing.T) {
 		if !image && *f.Value != *without[i].Value {
 			t.Errorf("%v, without the blind picture %v", f, without[i])
 		}
-		if image == strings.Contains(f.Protocol, "1 of 3 pictures, without a map or, if defective, without a mask, left out") {
+		if image == strings.Contains(f.Protocol, "1 of 3 pictures left out, for want of a map or a mask") {
 			t.Errorf("%s: %s", f.Key, f.Protocol)
 		}
 	}

@@ -113,7 +113,7 @@ func (r Result) Figures() []Figure {
 	for i := range figures {
 		f := &figures[i]
 		if r.BlindPictures > 0 && !f.ofImages() {
-			f.Protocol += "; " + r.blind() + " left out"
+			f.Protocol += "; " + r.blind()
 		}
 		if f.Value == nil {
 			f.Missing = r.missing(f)
@@ -125,9 +125,9 @@ func (r Result) Figures() []Figure {
 // ofImages reports whether the figure needs no maps and masks.
 func (f *Figure) ofImages() bool { return f.Key == "image_auroc" || f.Key == "image_ap" }
 
-// blind counts the pictures that pixel figures leave out.
+// blind says how many pictures the pixel figures leave out.
 func (r Result) blind() string {
-	return fmt.Sprintf("%d of %d pictures, without a map or, if defective, without a mask,", r.BlindPictures, r.Pictures)
+	return fmt.Sprintf("%d of %d pictures left out, for want of a map or a mask", r.BlindPictures, r.Pictures)
 }
 
 // missing names what a figure that is not defined lacks.
@@ -140,7 +140,7 @@ func (r Result) missing(f *Figure) string {
 	case f.ofImages():
 		return "no good pictures"
 	case r.DefectPixels == 0 && r.BlindPictures > 0:
-		return "no defect pixels in the masks; " + r.blind() + " left out"
+		return "no defect pixels in the masks; " + r.blind()
 	case r.DefectPixels == 0:
 		return "no defect pixels in the masks"
 	}
