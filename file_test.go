@@ -174,7 +174,8 @@ func TestParseRecordRefuses(t *testing.T) {
 		{withRecord(t, at("pictures count"), -1), ErrRecord, "-1"},
 		{withRecord(t, at("threshold"), Threshold{Image: 7, Pixel: 0.5}), ErrRecord, "7 and 0.5"},
 		{withRecord(t, at("threshold"), Threshold{Image: 0.5, Pixel: -5}), ErrRecord, "[0,1]"},
-		{withRecord(t, at("threshold"), Threshold{Source: strings.Repeat("x", 2000)}), ErrRecord, "source"},
+		{withRecord(t, at("threshold"), Threshold{Source: strings.Repeat("x", 2000)}), ErrRecord, "2000 bytes"},
+		{withRecord(t, at("metrics"), Evaluation{Protocol: []string{strings.Repeat("x", 2000)}}), ErrRecord, "2000 bytes"},
 		{withRecord(t, at("category"), strings.Repeat("x", 200_000)), ErrRecord, "200000 bytes"},
 	} {
 		_, err := parseRecord([]byte(c.text))

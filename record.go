@@ -126,16 +126,10 @@ func (r Record) Check() error {
 		if !(t.Image >= 0 && t.Image <= 1 && t.Pixel >= 0 && t.Pixel <= 1) {
 			return fmt.Errorf("%w: thresholds %v and %v; scores and maps lie in [0,1]", ErrRecord, t.Image, t.Pixel)
 		}
-		if len(t.Source) > MaxText {
-			return tooLong("source of the threshold", t.Source)
-		}
 	}
-	for _, text := range [...]struct{ name, value string }{
-		{"category", r.Category}, {"program", r.Program}, {"teacher's name", r.Teacher.Name}, {"teacher's digest", r.Teacher.Digest},
-		{"pictures' digest", r.Pictures.Digest}, {"textures", r.Textures}, {"engine", r.Engine}, {"precision", r.Precision},
-	} {
-		if len(text.value) > MaxText {
-			return tooLong(text.name, text.value)
+	for _, text := range r.texts() {
+		if len(text) > MaxText {
+			return fmt.Errorf("%w: a text of %d bytes, %.20q…; at most %d are kept", ErrRecord, len(text), text, MaxText)
 		}
 	}
 	if r.Pictures.Count < 0 {
@@ -144,8 +138,19 @@ func (r Record) Check() error {
 	return nil
 }
 
-func tooLong(name, value string) error {
-	return fmt.Errorf("%w: %s: a text of %d bytes; at most %d are kept", ErrRecord, name, len(value), MaxText)
+// texts lists what a record says to people, who read it on a terminal.
+func (r Record) texts() []string {
+	texts := []string{r.Category, r.Program, r.Textures, r.Engine, r.Precision, r.Teacher.Name, r.Teacher.Digest, r.Pictures.Digest}
+	if r.Threshold != nil {
+		texts = append(texts, r.Threshold.Source)
+	}
+	if r.Metrics != nil {
+		texts = append(append(texts, r.Metrics.Engine, r.Metrics.Precision), r.Metrics.Protocol...)
+		for _, kind := range r.Metrics.Defects {
+			texts = append(texts, kind.Name)
+		}
+	}
+	return texts
 }
 
 func finite(v float64) bool { return !math.IsNaN(v) && !math.IsInf(v, 0) }

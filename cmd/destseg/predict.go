@@ -97,7 +97,15 @@ func (o predictOptions) run(ctx context.Context, c *console, detector string, ar
 		return err
 	}
 	defer out.discard()
+	terminal := c.seen && (o.output == "" || o.output == "-")
 	write := o.lines(out)
+	if terminal {
+		asIs := write
+		write = func(p prediction) error {
+			p.Path, p.Overlay, p.Mask = printable(p.Path), printable(p.Overlay), printable(p.Mask)
+			return asIs(p)
+		}
+	}
 	for _, f := range failures {
 		if err := write(prediction{Path: f.Path, Error: told(f.Err)}); err != nil {
 			return err
@@ -105,7 +113,7 @@ func (o predictOptions) run(ctx context.Context, c *console, detector string, ar
 	}
 
 	var m *meter // lines on the terminal show enough
-	if o.output != "" && o.output != "-" || !c.seen {
+	if !terminal {
 		m = c.meter("picture", len(paths))
 		defer m.close()
 	}
