@@ -2,6 +2,7 @@ package destseg
 
 import (
 	"errors"
+	"fmt"
 	"sync"
 
 	"github.com/destseg/destseg/engine"
@@ -58,6 +59,11 @@ func compile(r Record, tensor func(name string, v []float32) error, opts []Optio
 	var o options
 	for _, set := range opts {
 		set(&o)
+	}
+	switch o.Precision {
+	case engine.Auto, engine.Float32, engine.BFloat16:
+	default:
+		return nil, fmt.Errorf("%w: %v; known are auto, fp32 and bf16", engine.ErrUnsupported, o.Precision)
 	}
 	if o.engine == nil {
 		e, err := NewEngine("auto")

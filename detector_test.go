@@ -196,7 +196,7 @@ func TestInspectThreshold(t *testing.T) {
 		r := testRecord(64, 64)
 		r.Threshold = &Threshold{Image: c.threshold}
 		d := newDetector(t, r)
-		r.Threshold.Image = -1 // the detector's own must not follow
+		r.Threshold.Image = 0 // the detector's own must not follow
 		got, err := d.InspectRGB(p)
 		if err != nil {
 			t.Fatal(err)
@@ -204,6 +204,23 @@ func TestInspectThreshold(t *testing.T) {
 		if got.Threshold != c.threshold || !got.HasThreshold || got.Anomalous != c.want {
 			t.Errorf("score %v, threshold %v: %+v", plain.Score, c.threshold, got)
 		}
+	}
+}
+
+func TestPeak(t *testing.T) {
+	in, err := newDetector(t, testRecord(96, 64)).InspectRGB(noise(1, 96, 64)) // at network size
+	if err != nil {
+		t.Fatal(err)
+	}
+	at, values := in.Peak(), in.Map(96, 64)
+	if at.Value != slices.Max(values) || values[at.Y*96+at.X] != at.Value {
+		t.Errorf("peak %+v, the map reaches %v and is %v there", at, slices.Max(values), values[at.Y*96+at.X])
+	}
+}
+
+func TestOpenRefusesPrecision(t *testing.T) {
+	if _, err := New(testRecord(64, 64), drawn(), WithPrecision(77)); !errors.Is(err, engine.ErrUnsupported) {
+		t.Error(err)
 	}
 }
 

@@ -26,11 +26,14 @@ type Evaluation struct {
 	Engine    string   `json:"engine"`
 	Precision string   `json:"precision"`
 	Pictures  int      `json:"pictures"` // measured
-	Seconds   float64  `json:"seconds"`  // wall-clock time for all of them, reading included
+	Seconds   float64  `json:"seconds"`  // wall-clock time for all of them, with reading and what each does
 	Protocol  []string `json:"protocol"` // sentences, see [Evaluate]; each figure adds its own
 
 	Failed []FailedPicture `json:"failed,omitempty"` // left out of every figure
 	Scores []PictureScore  `json:"scores,omitempty"` // of the others, in the order of the set
+
+	// Warnings tells, in sentences for people, what looks like a mistake in the set.
+	Warnings []string `json:"warnings,omitempty"`
 
 	SegmentationCurves metric.Curves `json:"-"`
 	DeSTCurves         metric.Curves `json:"-"`
@@ -93,29 +96,32 @@ func (e Evaluation) Rows() []Row {
 //     pixel; without a mask its folder decides. The published code looks at the
 //     resized mask, on which a tiny defect can vanish.
 //
+// Defective pictures without a mask count for the image figures alone, and the
+// pixel figures say how many these are.
+//
 // While one picture is inspected the next are read. Pictures that can't be
 // measured, or whose mask can't be read, are listed in Failed and the rest is
-// measured. progress, if it is not nil, is called from Evaluate's goroutine after
-// each picture, failed ones included.
+// measured. each, if it is not nil, is called from Evaluate's goroutine with each
+// picture in the order of the set, failed ones included.
 //
-// If ctx ends, the error is its cause. A set of whose test pictures none could be
+// If ctx ends, so does Evaluate, and the error is its cause. A set of whose test pictures none could be
 // measured gives an error wrapping [ErrNoPictures].
-func Evaluate(ctx context.Context, d *Detector, set *dataset.Set, progress func(done, total int)) (Evaluation, error) {
+func Evaluate(ctx context.Context, d *Detector, set *dataset.Set, each func(TestedPicture)) (Evaluation, error) {
 	if len(set.Test) == 0 {
 		return Evaluation{}, fmt.Errorf("%w: %s has no test pictures; put them into test/good and test/DEFECT", ErrNoPictures, set.Root)
 	}
 	start := time.Now()
 	m := measurement{width: d.record.Preprocessing.Width, height: d.record.Preprocessing.Height}
 	done := 0
-	for t := range ahead(set.Test, func(s dataset.Sample) testPicture { return d.inspectSample(ctx, s) }) {
-		if err := context.Cause(ctx); err != nil {
-			return Evaluation{}, err
-		}
-		m.add(t)
+	for t := range ahead(ctx, set.Test, func(s dataset.Sample) labelled { return d.inspectSample(ctx, s) }) {
+		m.add(&t)
 		done++
-		if progress != nil {
-			progress(done, len(set.Test))
+		if each != nil {
+			each(t.TestedPicture)
 		}
+	}
+	if done < len(set.Test) {
+		return Evaluation{}, context.Cause(ctx)
 	}
 	if len(m.scores) == 0 {
 		return Evaluation{}, fmt.Errorf("%w: %s: of %d test pictures none could be measured; the first: %s",
@@ -131,6 +137,7 @@ func Evaluate(ctx context.Context, d *Detector, set *dataset.Set, progress func(
 		Protocol:     m.protocol(),
 		Failed:       m.failed,
 		Scores:       m.scores,
+		Warnings:     m.warnings,
 
 		SegmentationCurves: m.segmentation.Curves(curvePoints),
 		DeSTCurves:         m.dest.Curves(curvePoints),
@@ -139,27 +146,32 @@ func Evaluate(ctx context.Context, d *Detector, set *dataset.Set, progress func(
 	}, nil
 }
 
-// A testPicture is an inspected picture of a test set with its truth.
-type testPicture struct {
-	sample     dataset.Sample
-	inspection *Inspection
-	defective  bool
-	mask       []uint8 // at network size, 1 where defective; nil if there is none
-	err        error   // names the file
+// A TestedPicture is a picture of a test set as [Evaluate] has seen it.
+type TestedPicture struct {
+	Sample     dataset.Sample
+	Picture    *picture.RGB  // nil if it was not read
+	Mask       *picture.Gray // as it is stored; nil if there is none
+	Inspection *Inspection   // nil if it was not inspected
+	Err        error         // why it was not measured; names the file
 }
 
-func (d *Detector) inspectSample(ctx context.Context, s dataset.Sample) testPicture {
-	t := testPicture{sample: s, defective: s.Anomalous}
+// A labelled picture is a tested one with its truth.
+type labelled struct {
+	TestedPicture
+	defective bool
+	truth     []uint8 // at network size, 1 where defective; nil if there is none
+}
+
+func (d *Detector) inspectSample(ctx context.Context, s dataset.Sample) labelled {
+	t := labelled{TestedPicture: TestedPicture{Sample: s}, defective: s.Anomalous}
 	if s.Mask != "" {
-		mask, err := picture.OpenGray(s.Mask)
-		if err != nil {
-			t.err = err
+		if t.Mask, t.Err = picture.OpenGray(s.Mask); t.Err != nil {
 			return t
 		}
-		t.mask, t.defective = truth(mask, d.record.Preprocessing.Width, d.record.Preprocessing.Height)
+		t.truth, t.defective = truth(t.Mask, d.record.Preprocessing.Width, d.record.Preprocessing.Height)
 	}
 	f := d.inspectFile(ctx, s.Path)
-	t.inspection, t.err = f.Inspection, f.Err
+	t.Picture, t.Inspection, t.Err = f.Picture, f.Inspection, f.Err
 	return t
 }
 
@@ -183,44 +195,63 @@ func truth(mask *picture.Gray, width, height int) (resized []uint8, defective bo
 	return resized, defective
 }
 
+// greyShare tells how much of a mask is neither black nor white, from 0 to 1.
+func greyShare(mask *picture.Gray) float64 {
+	const nearly = 10 // lossy formats stray from black and white
+	grey := 0
+	for _, v := range mask.Pix {
+		if v > nearly && v < 255-nearly {
+			grey++
+		}
+	}
+	return float64(grey) / float64(len(mask.Pix))
+}
+
 // A measurement gathers the pictures of an evaluation.
 type measurement struct {
 	width, height      int // network size
 	segmentation, dest metric.Evaluator
 	scores             []PictureScore
 	failed             []FailedPicture
+	warnings           []string
 	blank              int // pictures of a defect whose mask marks nothing
 }
 
-func (m *measurement) add(t testPicture) {
-	err := t.err
-	if err == nil {
-		err = m.addSamples(t)
+func (m *measurement) add(t *labelled) {
+	if t.Err == nil {
+		t.Err = m.addSamples(t)
 	}
-	if err != nil {
-		m.failed = append(m.failed, FailedPicture{t.sample.Path, err.Error()})
+	if t.Err != nil {
+		m.failed = append(m.failed, FailedPicture{t.Sample.Path, t.Err.Error()})
 		return
 	}
-	if t.sample.Anomalous && !t.defective {
+	if t.Sample.Anomalous && !t.defective {
 		m.blank++
 	}
+	const tooGrey = 0.05 // softened contours stay below
+	if t.Mask != nil {
+		if share := greyShare(t.Mask); share > tooGrey {
+			m.warnings = append(m.warnings, fmt.Sprintf("%s: %.0f %% of the mask is neither black nor white; is it a mask? "+
+				"Defective is what is at least half white", t.Sample.Mask, 100*share))
+		}
+	}
 	m.scores = append(m.scores, PictureScore{
-		Path: t.sample.Path, Defect: t.sample.Defect, Defective: t.defective,
-		Score: t.inspection.Score, DeSTScore: t.inspection.DeSTScore,
+		Path: t.Sample.Path, Defect: t.Sample.Defect, Defective: t.defective,
+		Score: t.Inspection.Score, DeSTScore: t.Inspection.DeSTScore,
 	})
 }
 
-func (m *measurement) addSamples(t testPicture) error {
+func (m *measurement) addSamples(t *labelled) error {
 	s := metric.Sample{
-		Score: t.inspection.Score, Map: t.inspection.Map(m.width, m.height),
-		Defective: t.defective, Width: m.width, Height: m.height, Mask: t.mask,
+		Score: t.Inspection.Score, Map: t.Inspection.Map(m.width, m.height),
+		Defective: t.defective, Width: m.width, Height: m.height, Mask: t.truth,
 	}
 	if err := m.segmentation.Add(s); err != nil {
 		return err
 	}
 	// A map that the first evaluator took can't fail here but for numbers that
 	// are not finite, and those Inspect refuses.
-	s.Score, s.Map = t.inspection.DeSTScore, t.inspection.DeSTMap(m.width, m.height)
+	s.Score, s.Map = t.Inspection.DeSTScore, t.Inspection.DeSTMap(m.width, m.height)
 	return m.dest.Add(s)
 }
 

@@ -73,13 +73,26 @@ func TestEvaluate(t *testing.T) {
 		t.Fatal(err)
 	}
 	d := sharedDetector(t)
-	var steps []int
-	got, err := Evaluate(context.Background(), d, set, func(done, total int) { steps = append(steps, done, total) })
+	var seen []TestedPicture
+	got, err := Evaluate(context.Background(), d, set, func(p TestedPicture) { seen = append(seen, p) })
 	if err != nil {
 		t.Fatal(err)
 	}
-	if !slices.Equal(steps, []int{1, 6, 2, 6, 3, 6, 4, 6, 5, 6, 6, 6}) {
-		t.Errorf("progress %v", steps)
+	if len(seen) != len(set.Test) {
+		t.Fatalf("%d pictures handed out", len(seen))
+	}
+	scores := got.Scores
+	for i, p := range seen {
+		if p.Sample != set.Test[i] || (p.Inspection == nil) != (p.Err != nil) {
+			t.Errorf("picture %d is handed out as %+v", i, p)
+		}
+		if p.Err != nil {
+			continue
+		}
+		if p.Picture == nil || (p.Mask != nil) != (p.Sample.Mask != "") || p.Inspection.Score != scores[0].Score {
+			t.Errorf("%s is handed out as %+v", p.Sample.Path, p)
+		}
+		scores = scores[1:]
 	}
 
 	// bent/1 has a blank mask and counts as good; scratch/0 has a mark that only
@@ -178,6 +191,33 @@ func TestEvaluateSound(t *testing.T) {
 	}
 }
 
+// TestEvaluateDoubtfulMasks checks that a picture without a mask stays out of the
+// pixel figures alone, and that a photograph in the place of a mask is told.
+func TestEvaluateDoubtfulMasks(t *testing.T) {
+	set := writeSet(t)
+	without, photograph := set.Test[0], filepath.Join(set.Root, "ground_truth", "scratch", "1_mask.png")
+	if err := os.Remove(without.Mask); err != nil {
+		t.Fatal(err)
+	}
+	if err := picture.WritePNG(photograph, noise(9, 100, 90).Image()); err != nil {
+		t.Fatal(err)
+	}
+	set, err := dataset.Open(set.Root)
+	if err != nil {
+		t.Fatal(err)
+	}
+	got, err := Evaluate(context.Background(), sharedDetector(t), set, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if r := got.Segmentation; r.Pictures != 6 || r.BlindPictures != 1 || r.PixelAUROC == nil || r.Pixels != 5*64*64 {
+		t.Errorf("%+v", r)
+	}
+	if len(got.Warnings) != 1 || !strings.Contains(got.Warnings[0], photograph) || !strings.Contains(got.Warnings[0], "is it a mask?") {
+		t.Errorf("warnings %q", got.Warnings)
+	}
+}
+
 func TestEvaluateRefuses(t *testing.T) {
 	d := sharedDetector(t)
 	set := writeSet(t)
@@ -185,7 +225,7 @@ func TestEvaluateRefuses(t *testing.T) {
 	ctx, cancel := context.WithCancelCause(context.Background())
 	defer cancel(nil)
 	calls := 0
-	if _, err := Evaluate(ctx, d, set, func(int, int) { calls++; cancel(cause) }); !errors.Is(err, cause) || calls != 1 {
+	if _, err := Evaluate(ctx, d, set, func(TestedPicture) { calls++; cancel(cause) }); !errors.Is(err, cause) || calls != 1 {
 		t.Errorf("cancelled: %v after %d pictures", err, calls)
 	}
 	if _, err := Evaluate(context.Background(), d, &dataset.Set{Root: "somewhere"}, nil); !errors.Is(err, ErrNoPictures) || !strings.Contains(err.Error(), "somewhere") {
@@ -283,7 +323,7 @@ func TestInspectFiles(t *testing.T) {
 			t.Errorf("result %d: %+v", i, f)
 		}
 	}
-	if !errors.Is(got[1].Err, fs.ErrNotExist) {
+	if !errors.Is(got[1].Err, fs.ErrNotExist) || !errors.Is(got[1].Err, ErrPicture) {
 		t.Error(got[1].Err)
 	}
 	for range d.InspectFiles(context.Background(), paths) {
@@ -309,7 +349,7 @@ func TestAheadKeepsOrder(t *testing.T) {
 		items[i] = i
 	}
 	next := 0
-	for v := range ahead(items, func(i int) int { return i * i }) {
+	for v := range ahead(t.Context(), items, func(i int) int { return i * i }) {
 		if v != next*next {
 			t.Fatalf("%d in place %d", v, next)
 		}
@@ -317,5 +357,23 @@ func TestAheadKeepsOrder(t *testing.T) {
 	}
 	if next != len(items) {
 		t.Errorf("%d results", next)
+	}
+}
+
+// TestAheadDoesNotWait checks that an end of the context beats an item that never
+// comes.
+func TestAheadDoesNotWait(t *testing.T) {
+	ctx, cancel := context.WithCancel(t.Context())
+	never := make(chan int)
+	for v := range ahead(ctx, []int{0, 1}, func(i int) int {
+		if i == 0 {
+			return 0
+		}
+		cancel()
+		return <-never
+	}) {
+		if v != 0 {
+			t.Errorf("item %d", v)
+		}
 	}
 }

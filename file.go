@@ -1,6 +1,7 @@
 package destseg
 
 import (
+	"errors"
 	"fmt"
 	"math"
 	"strings"
@@ -73,7 +74,7 @@ type file struct {
 func openFile(path string) (*file, error) {
 	r, err := weights.OpenReader(path)
 	if err != nil {
-		return nil, err
+		return nil, noDetector(err)
 	}
 	f := &file{Reader: r, path: path}
 	if f.record, err = recordOf(r.Metadata); err == nil {
@@ -90,6 +91,14 @@ func openFile(path string) (*file, error) {
 		return nil, fmt.Errorf("%s: %w", path, err)
 	}
 	return f, nil
+}
+
+// noDetector marks the error for a file that holds something else than weights.
+func noDetector(err error) error {
+	if errors.Is(err, weights.ErrUnrecognised) {
+		return marked{err, ErrNotDetector}
+	}
+	return err
 }
 
 // tensor reads one tensor into v and checks it.
@@ -110,7 +119,7 @@ func (f *file) tensor(name string, v []float32) error {
 func Update(path string, change func(*Record) error) error {
 	f, err := weights.Open(path)
 	if err != nil {
-		return err
+		return noDetector(err)
 	}
 	r, err := recordOf(f.Metadata)
 	if err == nil {

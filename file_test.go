@@ -172,6 +172,11 @@ func TestParseRecordRefuses(t *testing.T) {
 		{withRecord(t, at("preprocessing mean"), []float64{0, 0, 1e30}), ErrRecord, "channel 2"},
 		{withRecord(t, at("preprocessing mean"), []float64{0, 0, 1e300}), ErrRecord, ""},
 		{withRecord(t, at("pictures count"), -1), ErrRecord, "-1"},
+		{withRecord(t, at("threshold"), Threshold{Image: 7, Pixel: 0.5}), ErrRecord, "7 and 0.5"},
+		{withRecord(t, at("threshold"), Threshold{Image: 0.5, Pixel: -5}), ErrRecord, "[0,1]"},
+		{withRecord(t, at("threshold"), Threshold{Source: strings.Repeat("x", 2000)}), ErrRecord, "2000 bytes"},
+		{withRecord(t, at("metrics"), Evaluation{Protocol: []string{strings.Repeat("x", 2000)}}), ErrRecord, "2000 bytes"},
+		{withRecord(t, at("category"), strings.Repeat("x", 200_000)), ErrRecord, "200000 bytes"},
 	} {
 		_, err := parseRecord([]byte(c.text))
 		if !errors.Is(err, c.want) || !strings.Contains(err.Error(), c.says) {
@@ -279,6 +284,7 @@ func TestOpenNamesTheFile(t *testing.T) {
 		filepath.Join(dir, "none.safetensors"):                           fs.ErrNotExist,
 		write("empty.safetensors", ""):                                   weights.ErrUnrecognised,
 		write("text.safetensors", "good morning"):                        weights.ErrUnrecognised,
+		write("photo.png", "\x89PNG\r\n\x1a\n"):                          ErrNotDetector,
 		write("short.safetensors", "\x40\x00\x00\x00\x00\x00\x00\x00{}"): weights.ErrDamaged,
 		newer: ErrNewer,
 	} {

@@ -15,8 +15,9 @@ import (
 // the published code, section 4.1 of the paper).
 const scorePixels = 100
 
-// ErrPicture is wrapped by the error for a picture without pixels, with too many,
-// or whose pixels don't fit its size.
+// ErrPicture is wrapped by every error that is the picture's fault and not the
+// detector's: its file can't be read, it has no pixels or too many, or they don't
+// fit its size.
 var ErrPicture = errors.New("unusable picture")
 
 // An Inspection is what a detector says about one picture.
@@ -36,8 +37,10 @@ type Inspection struct {
 	// Width and Height are the picture's own size.
 	Width, Height int
 
-	// Elapsed is what the networks took, without reading and resizing the
-	// picture and without waiting for another run.
+	// Elapsed is the wall-clock time from handing the picture to the networks to
+	// having both maps. Reading and resizing the picture and waiting for another
+	// run come before it; what else the processors do meanwhile, such as reading
+	// the next pictures, makes it longer.
 	Elapsed time.Duration
 
 	segmentation, dest coarseMap
@@ -65,8 +68,35 @@ func (i *Inspection) Map(width, height int) []float32 { return i.segmentation.re
 // and student at three scales, in [0,1] but for rounding.
 func (i *Inspection) DeSTMap(width, height int) []float32 { return i.dest.resize(width, height) }
 
+// A Peak is where a map is highest.
+type Peak struct {
+	X     int     `json:"x"` // in pixels of the picture, from its upper left corner
+	Y     int     `json:"y"`
+	Value float32 `json:"value"` // in [0,1]
+}
+
+// Peak returns the place where the segmentation map at network size, from which the
+// score comes, is highest; of several the first one, row by row.
+func (i *Inspection) Peak() Peak {
+	width, height := network.MapStride*i.segmentation.width, network.MapStride*i.segmentation.height
+	values := i.Map(width, height)
+	at := 0
+	for k, v := range values {
+		if v > values[at] {
+			at = k
+		}
+	}
+	x, y := at%width, at/width
+	return Peak{
+		X:     (2*x + 1) * i.Width / (2 * width),
+		Y:     (2*y + 1) * i.Height / (2 * height),
+		Value: values[at],
+	}
+}
+
 // Inspect inspects a picture of any size. It becomes RGB as by
-// [picture.FromImage]. Errors wrap [ErrPicture] (also for more than
+// [picture.FromImage]: alpha is dropped, so that the colour stored under transparent
+// pixels is judged like any other. Errors wrap [ErrPicture] (also for more than
 // [picture.DefaultMaxPixels] pixels), [ErrClosed] or [ErrTensors] (weights so
 // large that the maps are no numbers), or come from the engine.
 func (d *Detector) Inspect(img image.Image) (*Inspection, error) {

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"math"
+	"strings"
 	"time"
 
 	"github.com/destseg/destseg/network"
@@ -24,8 +25,12 @@ const PillowBilinear = "pillow-bilinear"
 // At that size inspecting takes some gigabytes.
 const MaxPixels = 2048 * 2048
 
+// MaxText is the largest length, in bytes, of a text in a record.
+const MaxText = 1000
+
 var (
-	// ErrNotDetector is wrapped by the error for a weight file without a record.
+	// ErrNotDetector is wrapped by the error for a weight file without a record, or
+	// for a file that is no weight file.
 	ErrNotDetector = errors.New("not a detector")
 	// ErrNewer is wrapped by the error for a detector in a format that a later
 	// version of this package introduced.
@@ -55,7 +60,7 @@ type Record struct {
 	Seconds       float64        `json:"training_seconds"` // wall-clock time
 
 	Threshold *Threshold  `json:"threshold,omitempty"` // nil: none set
-	Metrics   *Evaluation `json:"metrics,omitempty"`   // nil: not measured; saved without Scores and Failed
+	Metrics   *Evaluation `json:"metrics,omitempty"`   // nil: not measured; saved without what names files
 }
 
 // TeacherRecord names the teacher that a detector was trained with. The
@@ -82,7 +87,8 @@ func StandardPreprocessing(width, height int) Preprocessing {
 	return Preprocessing{Width: width, Height: height, Resize: PillowBilinear, Mean: mean, Std: std}
 }
 
-// A Threshold separates good from anomalous.
+// A Threshold separates good from anomalous. Like scores and maps, both values lie
+// in [0,1].
 type Threshold struct {
 	// Image is the largest image score of a good picture.
 	Image float64 `json:"image"`
@@ -91,6 +97,10 @@ type Threshold struct {
 	// Source tells in a sentence where both come from.
 	Source string `json:"source"`
 }
+
+// Provisional reports whether the threshold is that of [ProvisionalThreshold], which
+// promises no rate of false alarms.
+func (t Threshold) Provisional() bool { return strings.HasPrefix(t.Source, provisional) }
 
 // Check says what is wrong with a record, if anything is; the error wraps
 // [ErrRecord]. It does not look at Format, which [Save] sets.
@@ -111,13 +121,36 @@ func (r Record) Check() error {
 			return fmt.Errorf("%w: preprocessing: mean %v and std %v of channel %d; they are on the scale of [0,1]", ErrRecord, mean, std, c)
 		}
 	}
-	if t := r.Threshold; t != nil && (!finite(t.Image) || !finite(t.Pixel)) {
-		return fmt.Errorf("%w: thresholds %v and %v are not finite", ErrRecord, t.Image, t.Pixel)
+	if t := r.Threshold; t != nil {
+		// Negated, so that NaN fails.
+		if !(t.Image >= 0 && t.Image <= 1 && t.Pixel >= 0 && t.Pixel <= 1) {
+			return fmt.Errorf("%w: thresholds %v and %v; scores and maps lie in [0,1]", ErrRecord, t.Image, t.Pixel)
+		}
+	}
+	for _, text := range r.texts() {
+		if len(text) > MaxText {
+			return fmt.Errorf("%w: a text of %d bytes, %.20q…; at most %d are kept", ErrRecord, len(text), text, MaxText)
+		}
 	}
 	if r.Pictures.Count < 0 {
 		return fmt.Errorf("%w: trained on %d pictures", ErrRecord, r.Pictures.Count)
 	}
 	return nil
+}
+
+// texts lists what a record says to people, who read it on a terminal.
+func (r Record) texts() []string {
+	texts := []string{r.Category, r.Program, r.Textures, r.Engine, r.Precision, r.Teacher.Name, r.Teacher.Digest, r.Pictures.Digest}
+	if r.Threshold != nil {
+		texts = append(texts, r.Threshold.Source)
+	}
+	if r.Metrics != nil {
+		texts = append(append(texts, r.Metrics.Engine, r.Metrics.Precision), r.Metrics.Protocol...)
+		for _, kind := range r.Metrics.Defects {
+			texts = append(texts, kind.Name)
+		}
+	}
+	return texts
 }
 
 func finite(v float64) bool { return !math.IsNaN(v) && !math.IsInf(v, 0) }
@@ -154,7 +187,7 @@ func (r Record) text() (string, error) {
 	}
 	if r.Metrics != nil {
 		kept := *r.Metrics
-		kept.Scores, kept.Failed = nil, nil // paths are nobody else's business
+		kept.Scores, kept.Failed, kept.Warnings = nil, nil, nil // paths are nobody else's business
 		r.Metrics = &kept
 	}
 	text, err := json.Marshal(r)

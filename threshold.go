@@ -12,6 +12,9 @@ import (
 // of which none could be inspected.
 var ErrNoPictures = errors.New("no pictures to inspect")
 
+// provisional begins the source of a provisional threshold.
+const provisional = "provisional: "
+
 // ProvisionalThreshold inspects the good pictures that a detector was trained on
 // and returns the largest image score and the largest value of a segmentation map
 // at network size. Source says so.
@@ -48,6 +51,8 @@ func ProvisionalThreshold(ctx context.Context, d *Detector, good []string, progr
 	if inspected == 0 {
 		return Threshold{}, fmt.Errorf("%w: %w", ErrNoPictures, errors.Join(failed...))
 	}
-	t.Source = fmt.Sprintf("provisional: largest score of %d good training pictures; calibrate on good pictures held back from training for a known rate of false alarms", inspected)
+	// Rounding in the resize may exceed a value of 1.
+	t.Image, t.Pixel = min(t.Image, 1), min(t.Pixel, 1)
+	t.Source = fmt.Sprintf(provisional+"largest score of %d good training pictures; calibrate on good pictures held back from training for a known rate of false alarms", inspected)
 	return t, nil
 }

@@ -16,7 +16,7 @@
 // good pictures, all of them for training.
 //
 // Below the folders named here pictures may lie in further folders, and links are
-// followed. Pictures are told by their extension, in capitals or not: .png, .jpg,
+// followed, but not back to a folder that they lie in. Pictures are told by their extension, in capitals or not: .png, .jpg,
 // .jpeg, .bmp, .tif, .tiff, .webp. Other files, and those whose name begins with a
 // dot, are passed over.
 package dataset
@@ -78,8 +78,8 @@ type Sample struct {
 }
 
 // PixelTruth reports whether it is known of every pixel if it belongs to a defect:
-// for good pictures, and for defective ones with a mask. Pixel metrics can use no
-// others.
+// for good pictures, and for defective ones with a mask. Pixel metrics leave the
+// others out.
 func (s Sample) PixelTruth() bool {
 	return !s.Anomalous || s.Mask != ""
 }
@@ -240,7 +240,7 @@ func (s *Set) addTest(top folder) error {
 		}
 	}
 	if len(unmasked) > 0 {
-		s.warn("%s without a mask under ground_truth, which pixel metrics must leave out: %s",
+		s.warn("%s without a mask under ground_truth, which pixel metrics leave out: %s",
 			count(len(unmasked), "defective picture"), some(unmasked))
 	}
 	if kinds := truth.foldersExcept(append(test.folders, Good)...); len(kinds) > 0 {
@@ -253,11 +253,15 @@ func (s *Set) addTest(top folder) error {
 // pictures lists the pictures under a folder, and warns of those in formats that
 // are not read.
 func (s *Set) pictures(path string) ([]string, error) {
-	found, foreign, err := walk(path)
-	if len(foreign) > 0 {
-		s.warn("%s in formats that are not read; save them as PNG: %s", count(len(foreign), "picture"), some(foreign))
+	found := walk(path)
+	if len(found.foreign) > 0 {
+		s.warn("%s in formats that are not read; save them as PNG: %s", count(len(found.foreign), "picture"), some(found.foreign))
 	}
-	return found, err
+	var failed []error
+	for _, f := range found.failures {
+		failed = append(failed, f.Err)
+	}
+	return found.pictures, errors.Join(failed...)
 }
 
 func (s *Set) warn(format string, args ...any) {

@@ -184,9 +184,10 @@ func TestLinks(t *testing.T) {
 	if err := os.Symlink(root, filepath.Join(root, "far", "good", "back")); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := Open(set); err == nil || !strings.Contains(err.Error(), "link") {
-		t.Errorf("a circle of links: %v", err)
+	if found, err = Open(set); err != nil {
+		t.Fatal(err)
 	}
+	checkList(t, "train with a circle of links", describe(set, found.Train), "train/good/a.png good")
 }
 
 func TestExpand(t *testing.T) {
@@ -216,21 +217,45 @@ func TestExpand(t *testing.T) {
 			for _, name := range test.want {
 				want = append(want, at(name))
 			}
-			got, err := Expand(args)
-			if err != nil {
-				t.Fatal(err)
-			}
+			got, failures := Expand(args)
 			checkList(t, "pictures", got, want...)
+			if len(failures) > 0 {
+				t.Errorf("failures: %v", failures)
+			}
 		})
 	}
-	got, err := Expand([]string{at("a.png"), at("no.png"), at("*.gif"), at("empty"), at("x[")})
-	if got != nil || !errors.Is(err, fs.ErrNotExist) || !errors.Is(err, ErrEmpty) || !errors.Is(err, filepath.ErrBadPattern) {
-		t.Fatalf("list %v, error %v", got, err)
-	}
-	for _, name := range []string{"no.png", "*.gif", "empty", "x["} {
-		if !strings.Contains(err.Error(), at(name)) {
-			t.Errorf("the error does not name %s: %v", name, err)
+}
+
+// TestExpandAmongFailures checks that what can't be taken is told and does not keep
+// the rest from being taken.
+func TestExpandAmongFailures(t *testing.T) {
+	root := t.TempDir()
+	plant(t, root, "a.png", "in/b.png", "in/c.heic", "in/n/d.png", "empty/x.txt", "odd/z.gif", "odd/y.png")
+	at := func(name string) string { return filepath.Join(root, filepath.FromSlash(name)) }
+	for link, target := range map[string]string{"in/gone.png": "nowhere.png", "in/gone.txt": "nowhere", "in/n/loop": at("in"), "in/n/up": root} {
+		if err := os.Symlink(target, at(link)); err != nil {
+			t.Skip("no links here:", err)
 		}
+	}
+	got, failures := Expand([]string{at("a.png"), at("no.png"), at("no*.png"), at("empty"), at("x["), at("in"), at("in/n"), at("odd/*")})
+	checkList(t, "pictures", got, at("a.png"), at("in/b.png"), at("in/n/d.png"), at("odd/y.png"))
+	want := []struct {
+		path string
+		err  error
+	}{
+		{"empty", ErrEmpty}, {"in/c.heic", ErrForeign}, {"in/gone.png", fs.ErrNotExist}, {"no*.png", ErrEmpty},
+		{"no.png", fs.ErrNotExist}, {"odd/z.gif", ErrForeign}, {"x[", filepath.ErrBadPattern},
+	}
+	if len(failures) != len(want) {
+		t.Fatalf("failures %v", failures)
+	}
+	for i, f := range failures {
+		if f.Path != at(want[i].path) || !errors.Is(f.Err, want[i].err) || !strings.Contains(f.Err.Error(), f.Path) {
+			t.Errorf("%s: %v, want %s: %v", f.Path, f.Err, want[i].path, want[i].err)
+		}
+	}
+	if got, failures := Expand([]string{os.DevNull}); got != nil || len(failures) != 1 || !strings.Contains(failures[0].Err.Error(), "no ordinary file") {
+		t.Errorf("a device: %v, %v", got, failures)
 	}
 }
 

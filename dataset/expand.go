@@ -3,12 +3,21 @@ package dataset
 import (
 	"errors"
 	"fmt"
-	"io/fs"
 	"os"
 	"path/filepath"
 	"slices"
 	"strings"
 )
+
+// ErrForeign says that a file is a picture by its extension, in a format that is
+// not read.
+var ErrForeign = errors.New("pictures in this format are not read; save it as PNG")
+
+// A Failure is a path that led to no picture.
+type Failure struct {
+	Path string
+	Err  error // names the path
+}
 
 // Expand turns the arguments of a command into a sorted list of picture files, each
 // once. An argument is
@@ -18,66 +27,82 @@ import (
 //   - a pattern of [filepath.Match], for shells that leave patterns alone; what it
 //     matches is taken like a folder's content.
 //
-// The error tells of every argument that led to no picture: [fs.ErrNotExist],
-// [ErrEmpty] or [filepath.ErrBadPattern]. It comes without a list.
-func Expand(args []string) ([]string, error) {
-	var paths []string
-	var failures []error
+// A path that leads to no picture does not keep the others from being taken: an
+// argument ([fs.ErrNotExist], [ErrEmpty], [filepath.ErrBadPattern]), or what lies in
+// a folder and can't be read, such as a link to nowhere or a picture in another
+// format ([ErrForeign]).
+func Expand(args []string) (pictures []string, failures []Failure) {
+	var e expansion
 	for _, arg := range args {
-		found, err := expandOne(arg)
-		if err != nil {
-			failures = append(failures, err)
-		}
-		paths = append(paths, found...)
+		e.add(arg)
 	}
-	if len(failures) > 0 {
-		return nil, errors.Join(failures...)
-	}
-	slices.Sort(paths)
-	return slices.Compact(paths), nil
+	slices.Sort(e.pictures)
+	slices.SortStableFunc(e.failures, func(a, b Failure) int { return strings.Compare(a.Path, b.Path) })
+	return slices.Compact(e.pictures),
+		slices.CompactFunc(e.failures, func(a, b Failure) bool { return a.Path == b.Path })
 }
 
-func expandOne(arg string) ([]string, error) {
+// An expansion gathers what arguments lead to.
+type expansion struct {
+	pictures []string
+	failures []Failure
+}
+
+func (e *expansion) fail(path string, err error) {
+	e.failures = append(e.failures, Failure{path, err})
+}
+
+func (e *expansion) add(arg string) {
+	before := len(e.pictures) + len(e.failures)
 	// A file may be called like a pattern, so files come first.
 	info, err := os.Stat(arg)
-	switch {
+	switch pattern := strings.ContainsAny(arg, `*?[`); {
 	case err == nil && info.IsDir():
-		return picturesOf(arg, []string{arg})
+		e.addFolder(arg)
+	case err == nil && !info.Mode().IsRegular():
+		e.fail(arg, fmt.Errorf("%s: is no ordinary file", arg))
 	case err == nil:
-		return []string{filepath.Clean(arg)}, nil
-	case !errors.Is(err, fs.ErrNotExist) && !strings.ContainsAny(arg, `*?[`):
-		return nil, err
+		e.pictures = append(e.pictures, filepath.Clean(arg))
+	case pattern:
+		matches, err := filepath.Glob(arg)
+		if err != nil {
+			e.fail(arg, fmt.Errorf("%s: %w", arg, err))
+		}
+		for _, path := range matches {
+			e.addMatch(path)
+		}
+	default:
+		e.fail(arg, err)
 	}
-	matches, globErr := filepath.Glob(arg)
-	if globErr != nil {
-		return nil, fmt.Errorf("%s: %w", arg, globErr)
+	if len(e.pictures)+len(e.failures) == before {
+		e.fail(arg, fmt.Errorf("%s: %w", arg, ErrEmpty))
 	}
-	if !strings.ContainsAny(arg, `*?[`) {
-		return nil, err
-	}
-	return picturesOf(arg, matches)
 }
 
-// picturesOf lists the pictures among paths and in the folders among them.
-func picturesOf(arg string, paths []string) ([]string, error) {
-	var found []string
-	for _, path := range paths {
-		info, err := os.Stat(path)
-		switch {
-		case err != nil:
-			return nil, err
-		case info.IsDir():
-			pictures, _, err := walk(filepath.Clean(path))
-			if err != nil {
-				return nil, err
-			}
-			found = append(found, pictures...)
-		case kindOf(path) == readable && !strings.HasPrefix(filepath.Base(path), "."):
-			found = append(found, filepath.Clean(path))
-		}
+// addMatch takes what a pattern has matched, as far as it is a picture or a folder.
+func (e *expansion) addMatch(path string) {
+	info, err := os.Stat(path)
+	switch kind := kindOf(path); {
+	case err == nil && info.IsDir():
+		e.addFolder(path)
+	case kind == other || strings.HasPrefix(filepath.Base(path), "."):
+	case err != nil:
+		e.fail(path, err)
+	case !info.Mode().IsRegular():
+	case kind == foreign:
+		e.fail(path, foreignError(path))
+	default:
+		e.pictures = append(e.pictures, filepath.Clean(path))
 	}
-	if len(found) == 0 {
-		return nil, fmt.Errorf("%s: %w", arg, ErrEmpty)
-	}
-	return found, nil
 }
+
+func (e *expansion) addFolder(path string) {
+	found := walk(filepath.Clean(path))
+	e.pictures = append(e.pictures, found.pictures...)
+	for _, path := range found.foreign {
+		e.fail(path, foreignError(path))
+	}
+	e.failures = append(e.failures, found.failures...)
+}
+
+func foreignError(path string) error { return fmt.Errorf("%s: %w", path, ErrForeign) }

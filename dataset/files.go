@@ -2,6 +2,7 @@ package dataset
 
 import (
 	"fmt"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"slices"
@@ -13,7 +14,8 @@ type folder struct {
 	path     string
 	folders  []string
 	pictures []string
-	foreign  []string // pictures in formats that are not read
+	foreign  []string  // pictures in formats that are not read
+	failures []Failure // pictures that can't be looked at, by path
 }
 
 // readFolder lists the folder at path.
@@ -37,7 +39,7 @@ func readFolder(path string) (folder, error) {
 		case err != nil && kind == other:
 			// A dangling link that is no picture concerns nobody.
 		case err != nil:
-			return f, err
+			f.failures = append(f.failures, Failure{filepath.Join(path, name), err})
 		case info.IsDir():
 			f.folders = append(f.folders, name)
 		case !info.Mode().IsRegular():
@@ -97,36 +99,77 @@ func kindOf(name string) kind {
 	return other
 }
 
-// deepest is how far folders may nest; links that lead back end there.
+// deepest is how far folders may nest.
 const deepest = 32
 
-// walk lists the pictures in the folder at path and in the folders below it, sorted
-// by path: those that can be read, and those in other formats.
-func walk(path string) (pictures, foreign []string, err error) {
-	var visit func(path string, depth int) error
-	visit = func(path string, depth int) error {
-		if depth > deepest {
-			return fmt.Errorf("%s: folders nest more than %d deep; does a link lead back to an outer one?", path, deepest)
-		}
-		f, err := readFolder(path)
-		if err != nil {
-			return err
-		}
-		for _, name := range f.pictures {
-			pictures = append(pictures, filepath.Join(path, name))
-		}
-		for _, name := range f.foreign {
-			foreign = append(foreign, filepath.Join(path, name))
-		}
-		for _, name := range f.folders {
-			if err := visit(filepath.Join(path, name), depth+1); err != nil {
-				return err
-			}
-		}
-		return nil
+// A tree is what the folders below one hold, sorted by path.
+type tree struct {
+	pictures []string
+	foreign  []string // in formats that are not read
+	failures []Failure
+}
+
+// walk lists the pictures in the folder at path and in the folders below it. A
+// folder that lies outside itself, as a link back makes it, is not entered again.
+func walk(path string) tree {
+	var t tree
+	t.visit(path, outerFolders(path), 0)
+	slices.Sort(t.pictures)
+	slices.Sort(t.foreign)
+	return t
+}
+
+// visit takes one folder; way holds the folders that it lies in.
+func (t *tree) visit(path string, way []fs.FileInfo, depth int) {
+	fail := func(err error) { t.failures = append(t.failures, Failure{path, err}) }
+	info, err := os.Stat(path)
+	if err != nil {
+		fail(err)
+		return
 	}
-	err = visit(path, 0)
-	slices.Sort(pictures)
-	slices.Sort(foreign)
-	return pictures, foreign, err
+	if slices.ContainsFunc(way, func(outer fs.FileInfo) bool { return os.SameFile(outer, info) }) {
+		return
+	}
+	if depth > deepest {
+		fail(fmt.Errorf("%s: folders nest more than %d deep", path, deepest))
+		return
+	}
+	f, err := readFolder(path)
+	if err != nil {
+		fail(err)
+		return
+	}
+	for _, name := range f.pictures {
+		t.pictures = append(t.pictures, filepath.Join(path, name))
+	}
+	for _, name := range f.foreign {
+		t.foreign = append(t.foreign, filepath.Join(path, name))
+	}
+	t.failures = append(t.failures, f.failures...)
+	way = append(way, info)
+	for _, name := range f.folders {
+		t.visit(filepath.Join(path, name), way, depth+1)
+	}
+}
+
+// outerFolders describes the folders that the one at path lies in, links resolved.
+func outerFolders(path string) []fs.FileInfo {
+	real, err := filepath.EvalSymlinks(path)
+	if err == nil {
+		real, err = filepath.Abs(real)
+	}
+	if err != nil {
+		return nil // visit finds the reason too
+	}
+	var outer []fs.FileInfo
+	for {
+		parent := filepath.Dir(real)
+		if parent == real {
+			return outer
+		}
+		if info, err := os.Stat(parent); err == nil {
+			outer = append(outer, info)
+		}
+		real = parent
+	}
 }

@@ -1,19 +1,20 @@
 package demoset
 
 import (
-	"bufio"
 	"context"
 	"errors"
 	"fmt"
 	"hash/fnv"
 	"image"
 	"image/png"
+	"io"
 	"io/fs"
 	"os"
-	"path"
 	"path/filepath"
 	"runtime"
 	"sync"
+
+	"github.com/destseg/destseg/internal/wholefile"
 )
 
 // Counts says how many pictures of each sort a data set holds.
@@ -35,8 +36,8 @@ var ErrOtherFiles = errors.New("the folder holds other files")
 //
 // Pictures are RGB, masks grey with values 0 and 255, both size×size pixels. A picture follows from the
 // seed and its place in the layout alone, so more pictures of one sort leave the others as they are.
-// Pictures are drawn on all processors; each file is written under a temporary name and renamed when
-// complete, and files of an earlier run are replaced.
+// Pictures are drawn on all processors; each file appears whole or not at all, and files of an earlier run are
+// replaced.
 //
 // Write calls progress, if it is not nil, from the calling goroutine after each picture. It stops at the first error or
 // when ctx is done, and returns an error that wraps ErrOtherFiles, before writing anything, if train, test or ground_truth
@@ -49,7 +50,7 @@ func Write(ctx context.Context, dir string, kind Kind, counts Counts, size int, 
 		return fmt.Errorf("demoset: counts of pictures %+v: none may be negative", counts)
 	}
 	plan := plan(kind, counts)
-	if err := refuseOthers(dir, plan); err != nil {
+	if err := clearWay(dir, plan); err != nil {
 		return err
 	}
 
@@ -128,28 +129,34 @@ func plan(kind Kind, counts Counts) []job {
 	return jobs
 }
 
-// partial ends the name of a file that is being written.
-const partial = ".partial"
-
-// refuseOthers returns an error if the data set's folders hold files outside the plan.
-func refuseOthers(dir string, plan []job) error {
+// clearWay returns an error if the data set's folders hold files outside the plan. It removes what an earlier run that was
+// killed has left of those in the plan.
+func clearWay(dir string, plan []job) error {
 	own := make(map[string]bool)
 	for _, j := range plan {
-		for _, p := range []string{j.picture, j.mask} {
-			own[filepath.Join(dir, p)] = true
-			own[filepath.Join(dir, p+partial)] = true
-		}
+		own[filepath.Join(dir, j.picture)] = true
+		own[filepath.Join(dir, j.mask)] = true
 	}
+	var remains []string
 	for _, top := range []string{"train", "test", "ground_truth"} {
 		err := filepath.WalkDir(filepath.Join(dir, top), func(name string, e fs.DirEntry, err error) error {
 			if err != nil || e.IsDir() || own[name] {
 				return err
+			}
+			if target, ok := wholefile.Target(name); ok && own[target] {
+				remains = append(remains, name)
+				return nil
 			}
 			return fmt.Errorf("demoset: %s: %w, which would mix with the new data set: "+
 				"delete it or choose an empty folder", name, ErrOtherFiles)
 		})
 		if err != nil && !errors.Is(err, fs.ErrNotExist) {
 			return err
+		}
+	}
+	for _, name := range remains {
+		if err := os.Remove(name); err != nil {
+			return fmt.Errorf("demoset: %w", err)
 		}
 	}
 	return nil
@@ -168,26 +175,15 @@ func (j job) write(dir string, kind Kind, size int, seed uint64) error {
 	return save(dir, j.picture, picture)
 }
 
-// save writes a picture under a temporary name and renames it.
-func save(dir, name string, img image.Image) (err error) {
-	if err := os.MkdirAll(filepath.Join(dir, path.Dir(name)), 0o777); err != nil {
-		return fmt.Errorf("demoset: %w", err)
-	}
+// save writes a picture and makes its folder.
+func save(dir, name string, img image.Image) error {
 	full := filepath.Join(dir, name)
-	file, err := os.Create(full + partial)
-	if err != nil {
+	if err := os.MkdirAll(filepath.Dir(full), 0o777); err != nil {
 		return fmt.Errorf("demoset: %w", err)
 	}
-	defer func() {
-		if err != nil {
-			os.Remove(full + partial)
-			err = fmt.Errorf("demoset: %w", err)
-		}
-	}()
-	w := bufio.NewWriter(file)
 	encoder := png.Encoder{CompressionLevel: png.BestSpeed} // grain hardly compresses
-	if err := errors.Join(encoder.Encode(w, img), w.Flush(), file.Close()); err != nil {
-		return err
+	if err := wholefile.Write(full, func(w io.Writer) error { return encoder.Encode(w, img) }); err != nil {
+		return fmt.Errorf("demoset: %w", err)
 	}
-	return os.Rename(full+partial, full)
+	return nil
 }

@@ -73,7 +73,7 @@ func TestWrite(t *testing.T) {
 
 	// A second run over the remains of the first gives the same bytes, and more of one sort changes no other.
 	counts.Train++
-	if err := os.WriteFile(filepath.Join(dir, "train", "good", "001.png"+partial), nil, 0o666); err != nil {
+	if err := os.WriteFile(filepath.Join(dir, "train", "good", "001.png.0123456789abcdef.tmp"), nil, 0o666); err != nil {
 		t.Fatal(err)
 	}
 	if err := Write(context.Background(), dir, Woven, counts, MinSize, 3, nil); err != nil {

@@ -39,7 +39,7 @@ func (e *Evaluator) Curves(n int) Curves {
 	if images.ap() != nil {
 		c.ImagePR = imagePR.end()
 	}
-	if e.blind > 0 || e.defectPixels == 0 {
+	if e.defectPixels == 0 {
 		return c
 	}
 

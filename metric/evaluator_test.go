@@ -7,6 +7,7 @@ import (
 	"math"
 	"math/rand/v2"
 	"slices"
+	"strings"
 	"testing"
 )
 
@@ -250,10 +251,10 @@ func TestNotDefined(t *testing.T) {
 			"image_auroc": "no good pictures", "pixel_auroc": "no background pixels", "aupro": "no background pixels"}},
 		{"vanished", []Sample{good, vanished}, map[string]string{
 			"image_auroc": "", "image_ap": "", "*": "no defect pixels in the masks"}},
-		{"unknown", []Sample{good, bad, unknown}, map[string]string{
-			"image_auroc": "", "image_ap": "", "*": "1 of 3 pictures without a map or, if defective, without a mask"}},
-		{"no map", []Sample{noMap, bad}, map[string]string{
-			"image_auroc": "", "image_ap": "", "*": "1 of 2 pictures without a map or, if defective, without a mask"}},
+		{"one unknown", []Sample{good, bad, unknown}, nil},
+		{"one without map", []Sample{noMap, bad}, nil},
+		{"only unknown", []Sample{good, unknown}, map[string]string{"image_auroc": "", "image_ap": "",
+			"*": "no defect pixels in the masks; 1 of 2 pictures left out, for want of a map or a mask"}},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			e := evaluate(t, c.samples)
@@ -310,6 +311,28 @@ func TestNotDefined(t *testing.T) {
 				}
 			}
 		})
+	}
+}
+
+// TestBlindPictures checks that pictures without a mask count for the image figures
+// alone, and that the others say so.
+func TestBlindPictures(t *testing.T) {
+	good := Sample{Score: 0.1, Width: 2, Height: 1, Map: []float32{0.1, 0.2}}
+	bad := Sample{Score: 0.9, Width: 2, Height: 1, Map: []float32{0.8, 0.3}, Mask: []uint8{1, 0}, Defective: true}
+	unknown := Sample{Score: 0.05, Width: 2, Height: 1, Map: []float32{0.9, 0.9}, Defective: true}
+	without := evaluate(t, []Sample{good, bad}).Result().Figures()
+	r := evaluate(t, []Sample{good, unknown, bad}).Result()
+	if r.BlindPictures != 1 || *r.ImageAUROC != 0.5 {
+		t.Errorf("%d blind pictures, image AUROC %v", r.BlindPictures, *r.ImageAUROC)
+	}
+	for i, f := range r.Figures() {
+		image := strings.HasPrefix(f.Key, "image_")
+		if !image && *f.Value != *without[i].Value {
+			t.Errorf("%v, without the blind picture %v", f, without[i])
+		}
+		if image == strings.Contains(f.Protocol, "1 of 3 pictures left out, for want of a map or a mask") {
+			t.Errorf("%s: %s", f.Key, f.Protocol)
+		}
 	}
 }
 

@@ -8,7 +8,7 @@ import "fmt"
 type Result struct {
 	Pictures          int   `json:"pictures"`
 	DefectivePictures int   `json:"defective_pictures"`
-	Pixels            int64 `json:"pixels"`         // with known truth
+	Pixels            int64 `json:"pixels"`         // of the pictures that are not blind
 	DefectPixels      int64 `json:"defect_pixels"`  // of these
 	Instances         int   `json:"instances"`      // 8-connected components
 	BlindPictures     int   `json:"blind_pictures"` // no map, or defective without a mask
@@ -16,8 +16,8 @@ type Result struct {
 	ImageAUROC *float64 `json:"image_auroc"`
 	ImageAP    *float64 `json:"image_ap"`
 
-	// The figures below are nil where there are blind pictures: left out
-	// silently, these would make them figures of another test set.
+	// The figures below leave blind pictures out, and [Result.Figures] says how
+	// many: they are figures of a smaller test set.
 
 	PixelAUROC       *float64 `json:"pixel_auroc"`
 	PixelAP          *float64 `json:"pixel_ap"`
@@ -41,7 +41,7 @@ func (e *Evaluator) Result() Result {
 		ImageAUROC:        images.auroc(),
 		ImageAP:           images.ap(),
 	}
-	if e.blind > 0 || e.defectPixels == 0 {
+	if e.defectPixels == 0 {
 		return r
 	}
 	s := e.sweepPixels(nil)
@@ -59,7 +59,7 @@ func (e *Evaluator) Result() Result {
 // at least percent of 100 instances are found, interpolated as for IAP. It is
 // nil where the set does not define it or percent is not from 1 to 100.
 func (e *Evaluator) IAPAt(percent int) *float64 {
-	if e.blind > 0 || e.defectPixels == 0 || percent < 1 || percent > 100 {
+	if e.defectPixels == 0 || percent < 1 || percent > 100 {
 		return nil
 	}
 	return e.sweepPixels(nil).iapAt(percent)
@@ -112,6 +112,9 @@ func (r Result) Figures() []Figure {
 	}
 	for i := range figures {
 		f := &figures[i]
+		if r.BlindPictures > 0 && !f.ofImages() {
+			f.Protocol += "; " + r.blind()
+		}
 		if f.Value == nil {
 			f.Missing = r.missing(f)
 		}
@@ -119,18 +122,25 @@ func (r Result) Figures() []Figure {
 	return figures
 }
 
+// ofImages reports whether the figure needs no maps and masks.
+func (f *Figure) ofImages() bool { return f.Key == "image_auroc" || f.Key == "image_ap" }
+
+// blind says how many pictures the pixel figures leave out.
+func (r Result) blind() string {
+	return fmt.Sprintf("%d of %d pictures left out, for want of a map or a mask", r.BlindPictures, r.Pictures)
+}
+
 // missing names what a figure that is not defined lacks.
 func (r Result) missing(f *Figure) string {
-	image := f.Key == "image_auroc" || f.Key == "image_ap"
 	switch {
 	case r.Pictures == 0:
 		return "no pictures"
 	case r.DefectivePictures == 0:
 		return "no defective pictures"
-	case image:
+	case f.ofImages():
 		return "no good pictures"
-	case r.BlindPictures > 0:
-		return fmt.Sprintf("%d of %d pictures without a map or, if defective, without a mask", r.BlindPictures, r.Pictures)
+	case r.DefectPixels == 0 && r.BlindPictures > 0:
+		return "no defect pixels in the masks; " + r.blind()
 	case r.DefectPixels == 0:
 		return "no defect pixels in the masks"
 	}

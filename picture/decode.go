@@ -81,7 +81,8 @@ func DecodeGray(r io.Reader, opts ...Option) (*Gray, error) {
 }
 
 // Open reads the picture file at path as [Decode] does. Its errors name the file;
-// those of the file system are [fs.PathError].
+// those of the file system are [fs.PathError], and so is that for a folder, a pipe or
+// a device.
 func Open(path string, opts ...Option) (*RGB, error) {
 	s, err := open(path, opts)
 	if err != nil {
@@ -101,18 +102,21 @@ func OpenGray(path string, opts ...Option) (*Gray, error) {
 }
 
 func open(path string, opts []Option) (decoded, error) {
+	// Before it is opened, since opening a pipe waits for somebody to write to it.
+	info, err := os.Stat(path)
+	switch {
+	case err != nil:
+		return decoded{}, err
+	case info.IsDir():
+		return decoded{}, &fs.PathError{Op: "read", Path: path, Err: errors.New("is a folder, not a picture")}
+	case !info.Mode().IsRegular():
+		return decoded{}, &fs.PathError{Op: "read", Path: path, Err: errors.New("is no ordinary file, so no picture")}
+	}
 	f, err := os.Open(path)
 	if err != nil {
 		return decoded{}, err
 	}
 	defer f.Close()
-	info, err := f.Stat()
-	if err != nil {
-		return decoded{}, err
-	}
-	if info.IsDir() {
-		return decoded{}, &fs.PathError{Op: "read", Path: path, Err: errors.New("is a folder, not a picture")}
-	}
 	s, err := decode(f, info.Size(), opts)
 	if pathErr := (*fs.PathError)(nil); err != nil && !errors.As(err, &pathErr) {
 		err = fmt.Errorf("%s: %w", path, err)

@@ -214,6 +214,9 @@ func TestOpenErrors(t *testing.T) {
 	if err := second(Open(folder)); err == nil || strings.Count(err.Error(), folder) != 1 {
 		t.Errorf("folder: %v", err)
 	}
+	if err := second(Open(os.DevNull)); err == nil || !strings.Contains(err.Error(), "no ordinary file") {
+		t.Errorf("a device: %v", err)
+	}
 	small := filepath.Join(folder, "fine.png")
 	if err := os.WriteFile(small, whole, 0o600); err != nil {
 		t.Fatal(err)

@@ -114,40 +114,80 @@ func gammaEncode(v float64) float64 {
 	return 1.055*math.Pow(v, 1/2.4) - 0.055
 }
 
-// Outline returns the picture with the contours of a mask of its size drawn in
-// colour: the marked pixels (not 0; see [Gray.Binary]) that have an unmarked
-// neighbour beside, above or below them. Lines are one pixel wide for every 256
-// of the shorter side, at least one. It panics if the sizes differ.
+// Outline returns the picture with a line in colour around what a mask of its size
+// marks (not 0; see [Gray.Binary]): along the outer side, so that the marked pixels
+// themselves stay visible. The line is one pixel wide and one more for every 256 of
+// the shorter side; marked pieces that come closer than it needs are outlined as
+// one. It panics if the sizes differ.
 func Outline(p *RGB, mask *Gray, colour [3]uint8) *RGB {
 	if mask.Width != p.Width || mask.Height != p.Height {
 		panic(fmt.Sprintf("picture: outline of a %d×%d mask on a %d×%d picture", mask.Width, mask.Height, p.Width, p.Height))
 	}
-	w, h := p.Width, p.Height
-	out := &RGB{Width: w, Height: h, Pix: append([]uint8(nil), p.Pix...)}
-	pen := max(1, min(w, h)/256)
-	for y := range h {
-		for x := range w {
-			i := y*w + x
-			if mask.Pix[i] == 0 {
-				continue
-			}
-			inner := (x == 0 || mask.Pix[i-1] != 0) && (x == w-1 || mask.Pix[i+1] != 0) &&
-				(y == 0 || mask.Pix[i-w] != 0) && (y == h-1 || mask.Pix[i+w] != 0)
-			if !inner {
-				out.dot(x-pen/2, y-pen/2, pen, colour)
+	out := &RGB{Width: p.Width, Height: p.Height, Pix: append([]uint8(nil), p.Pix...)}
+	if len(mask.Pix) == 0 {
+		return out
+	}
+	pen := 1 + min(p.Width, p.Height)/256
+	margin := 2 * pen // far enough for what happens below to miss the borders
+	inside := mask.extend(margin).grow(pen, true).grow(pen, false)
+	around := inside.grow(pen, true)
+	for y := range p.Height {
+		row, start := out.row(y), (y+margin)*inside.Width+margin
+		for x := range p.Width {
+			if around.Pix[start+x] != 0 && inside.Pix[start+x] == 0 {
+				copy(row[3*x:3*x+3], colour[:])
 			}
 		}
 	}
 	return out
 }
 
-// dot paints a square of the given side from (left, top), as far as it lies in
-// the picture.
-func (p *RGB) dot(left, top, side int, colour [3]uint8) {
-	for y := max(top, 0); y < min(top+side, p.Height); y++ {
-		row := p.row(y)
-		for x := max(left, 0); x < min(left+side, p.Width); x++ {
-			copy(row[3*x:3*x+3], colour[:])
+// extend returns the mask with a margin on every side, in which it runs on as it
+// ends.
+func (g *Gray) extend(margin int) *Gray {
+	out := NewGray(g.Width+2*margin, g.Height+2*margin)
+	for y := range out.Height {
+		from := g.Pix[g.Width*min(max(y-margin, 0), g.Height-1):]
+		for x := range out.Width {
+			out.Pix[y*out.Width+x] = from[min(max(x-margin, 0), g.Width-1)]
 		}
+	}
+	return out
+}
+
+// grow returns the mask with its marked pixels, or with marked false its unmarked
+// ones, spread by so many pixels to all sides and across.
+func (g *Gray) grow(by int, marked bool) *Gray {
+	across, out := NewGray(g.Width, g.Height), NewGray(g.Width, g.Height)
+	for y := range g.Height {
+		spread(across.Pix[y*g.Width:], g.Pix[y*g.Width:], g.Width, 1, by, marked)
+	}
+	for x := range g.Width {
+		spread(out.Pix[x:], across.Pix[x:], g.Height, g.Width, by, marked)
+	}
+	return out
+}
+
+// spread is grow for a line of n pixels, stride apart. It writes 1 for marked pixels
+// and 0 for others.
+func spread(dst, src []uint8, n, stride, by int, marked bool) {
+	var same, other uint8 = 0, 1
+	if marked {
+		same, other = 1, 0
+	}
+	next := 0 // the first pixel that is not written yet
+	for i := range n {
+		if (src[i*stride] != 0) != marked {
+			continue
+		}
+		for ; next < i-by; next++ {
+			dst[next*stride] = other
+		}
+		for ; next <= min(i+by, n-1); next++ {
+			dst[next*stride] = same
+		}
+	}
+	for ; next < n; next++ {
+		dst[next*stride] = other
 	}
 }

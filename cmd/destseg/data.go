@@ -16,7 +16,7 @@ func (c *console) openSet(root string) (*dataset.Set, error) {
 		return nil, err
 	}
 	for _, warning := range set.Warnings {
-		c.note("warning: %s", warning)
+		c.note("warning: %s", printable(warning))
 	}
 	return set, nil
 }

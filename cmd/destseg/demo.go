@@ -9,9 +9,11 @@ import (
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
 
+	"github.com/destseg/destseg"
 	"github.com/destseg/destseg/dataset"
 	"github.com/destseg/destseg/demoset"
 	"github.com/destseg/destseg/internal/memory"
+	"github.com/destseg/destseg/picture"
 )
 
 type demoOptions struct {
@@ -98,16 +100,20 @@ func (o demoOptions) run(ctx context.Context, c *console) error {
 		return err
 	}
 	defer d.Close()
-	evaluation, err := evaluate(ctx, c, d, set)
+	painter, examples := newPainter(marked, set.Test), newSheet(set.Test)
+	evaluation, err := evaluate(ctx, c, d, set, func(t destseg.TestedPicture) {
+		painter.paint(t)
+		examples.add(t)
+	})
 	if err != nil {
 		return err
 	}
 	fmt.Fprint(c.out, formatEvaluation(evaluation, d.Record().Threshold, memory.Peak()), "\n")
-	if err := paintTest(ctx, c, d, set.Test, marked); err != nil {
+	if err := incomplete(unmeasured(evaluation), painter.unwritten); err != nil {
 		return err
 	}
 	sheet := filepath.Join(o.folder, "sheet.png")
-	if err := writeSheet(ctx, d, set.Test, sheet); err != nil {
+	if err := picture.WritePNG(sheet, examples.image()); err != nil {
 		return err
 	}
 	fmt.Fprint(c.out, formatList([][2]string{

@@ -65,20 +65,23 @@ func (o evalOptions) run(ctx context.Context, c *console, detector, data string)
 	if err := outputFolder(o.overlays); err != nil {
 		return err
 	}
+	marked := newPainter(o.overlays, set.Test)
+	inputs := []string{detector}
+	for _, s := range set.Test {
+		inputs = append(inputs, s.Path, s.Mask)
+	}
+	if err := keepInputs(append([]string{o.json}, marked.files...), inputs); err != nil {
+		return err
+	}
 	out, err := c.openResult(o.json)
 	if err != nil {
 		return err
 	}
 	defer out.discard()
 
-	evaluation, err := evaluate(ctx, c, d, set)
+	evaluation, err := evaluate(ctx, c, d, set, marked.paint)
 	if err != nil {
 		return err
-	}
-	if o.overlays != "" {
-		if err := paintTest(ctx, c, d, set.Test, o.overlays); err != nil {
-			return err
-		}
 	}
 	if o.json != "-" {
 		fmt.Fprintf(c.out, "%s on %s\n%s", detector, data, formatEvaluation(evaluation, d.Record().Threshold, memory.Peak()))
@@ -91,20 +94,33 @@ func (o evalOptions) run(ctx context.Context, c *console, detector, data string)
 			return err
 		}
 	}
-	bad := make([]error, len(evaluation.Failed))
-	for i, f := range evaluation.Failed {
-		bad[i] = errors.New(f.Error)
-	}
-	return unreadable(bad)
+	return incomplete(unmeasured(evaluation), marked.unwritten)
 }
 
-// evaluate measures a detector and shows how it goes.
-func evaluate(ctx context.Context, c *console, d *destseg.Detector, set *dataset.Set) (destseg.Evaluation, error) {
+// unmeasured lists the errors of the pictures that an evaluation left out.
+func unmeasured(e destseg.Evaluation) []error {
+	var errs []error
+	for _, f := range e.Failed {
+		errs = append(errs, errors.New(f.Error))
+	}
+	return errs
+}
+
+// evaluate measures a detector, shows how it goes and hands every picture on.
+func evaluate(ctx context.Context, c *console, d *destseg.Detector, set *dataset.Set, each func(destseg.TestedPicture)) (destseg.Evaluation, error) {
 	m := c.meter("measuring: picture", len(set.Test))
 	defer m.close()
-	evaluation, err := destseg.Evaluate(ctx, d, set, func(done, _ int) { m.update(done) })
+	done := 0
+	evaluation, err := destseg.Evaluate(ctx, d, set, func(t destseg.TestedPicture) {
+		each(t)
+		done++
+		m.update(done)
+	})
 	if ctx.Err() != nil {
 		return evaluation, errInterrupted
+	}
+	for _, warning := range evaluation.Warnings {
+		m.note("warning: %s", printable(warning))
 	}
 	return evaluation, err
 }
@@ -156,13 +172,13 @@ func formatEvaluation(e destseg.Evaluation, t *destseg.Threshold, memory int64) 
 		b.WriteString(formatVerdicts(e.Scores, *t))
 	}
 	elapsed := time.Duration(e.Seconds * float64(time.Second))
-	fmt.Fprintf(&b, "%s in %s, %s, %.1f ms a picture with reading and measuring", e.Engine, e.Precision, formatTime(elapsed), 1000*e.Seconds/float64(max(e.Pictures, 1)))
+	fmt.Fprintf(&b, "%s in %s, %s, %.1f ms a picture, all included", printable(e.Engine), printable(e.Precision), formatTime(elapsed), 1000*e.Seconds/float64(max(e.Pictures, 1)))
 	if memory > 0 {
 		b.WriteString(", at most " + formatBytes(memory))
 	}
 	b.WriteString("\n\nmeasured by this protocol\n" + formatList(protocols))
 	for _, line := range e.Protocol {
-		fmt.Fprintf(&b, "  %s\n", line)
+		fmt.Fprintf(&b, "  %s\n", printable(line))
 	}
 	return b.String()
 }
@@ -191,44 +207,50 @@ func formatVerdicts(scores []destseg.PictureScore, t destseg.Threshold) string {
 // truthColour outlines what a mask marks.
 var truthColour = [3]uint8{0, 230, 255}
 
-// paintTest writes every test picture with its map painted over it and its
-// defects outlined.
-func paintTest(ctx context.Context, c *console, d *destseg.Detector, samples []dataset.Sample, folder string) error {
+// A painter writes test pictures with their map painted over them and their defects
+// outlined.
+type painter struct {
+	files     []string // for the pictures that are still to come; none without a folder
+	unwritten []error
+}
+
+// newPainter returns a painter into a folder, or one that does nothing if it is "".
+func newPainter(folder string, samples []dataset.Sample) *painter {
+	p := new(painter)
+	if folder == "" {
+		return p
+	}
 	paths := make([]string, len(samples))
 	for i, s := range samples {
 		paths[i] = s.Path
 	}
-	names := outputNames(paths)
-	m := c.meter("painting: picture", len(paths))
-	defer m.close()
-	i := 0
-	for file := range d.InspectFiles(ctx, paths) {
-		if ctx.Err() != nil {
-			return errInterrupted
-		}
-		if file.Err == nil { // the others are listed by the evaluation
-			painted := overlay(file)
-			if outlined, err := outlineTruth(painted, samples[i]); err == nil {
-				painted = outlined
-			}
-			if err := picture.WritePNG(filepath.Join(folder, names[i]+"_overlay.png"), painted.Image()); err != nil {
-				return err
-			}
-		}
-		i++
-		m.update(i)
+	for _, name := range outputNames(paths) {
+		p.files = append(p.files, filepath.Join(folder, name+overlayEnding))
 	}
-	return nil
+	return p
 }
 
-// outlineTruth returns a test picture with the contours of its defects.
-func outlineTruth(p *picture.RGB, s dataset.Sample) (*picture.RGB, error) {
-	if s.Mask == "" {
-		return p, nil
+// paint takes the next picture.
+func (p *painter) paint(t destseg.TestedPicture) {
+	if len(p.files) == 0 {
+		return
 	}
-	mask, err := picture.OpenGray(s.Mask)
-	if err != nil {
-		return nil, err
+	file := p.files[0]
+	p.files = p.files[1:]
+	if t.Inspection == nil {
+		return
 	}
-	return picture.Outline(p, mask.Binary().ResizeNearest(p.Width, p.Height), truthColour), nil
+	painted := outlineTruth(overlay(t.Picture, t.Inspection), t.Mask)
+	if err := picture.WritePNG(file, painted.Image()); err != nil {
+		p.unwritten = append(p.unwritten, err)
+	}
+}
+
+// outlineTruth returns a picture with the contours of what its mask marks; a nil
+// mask marks nothing.
+func outlineTruth(p *picture.RGB, mask *picture.Gray) *picture.RGB {
+	if mask == nil {
+		return p
+	}
+	return picture.Outline(p, mask.Binary().ResizeNearest(p.Width, p.Height), truthColour)
 }

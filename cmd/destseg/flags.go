@@ -185,13 +185,13 @@ func countFlag(f *pflag.FlagSet, to *int, least int, name, usage string) {
 	f.Var(value[int]{to, "N", parse, strconv.Itoa}, name, usage)
 }
 
-// optionalFlag defines a flag for a finite number that may be left out: *to
-// stays nil then.
-func optionalFlag(f *pflag.FlagSet, to **float64, name, usage string) {
+// thresholdFlag defines a flag for a number from 0 to 1, as scores are, that may be
+// left out: *to stays nil then.
+func thresholdFlag(f *pflag.FlagSet, to **float64, name, usage string) {
 	parse := func(s string) (*float64, error) {
 		x, err := strconv.ParseFloat(s, 64)
-		if err != nil || math.IsNaN(x) || math.IsInf(x, 0) {
-			return nil, errors.New("expected a number")
+		if err != nil || !(x >= 0 && x <= 1) {
+			return nil, errors.New("expected a number from 0 to 1")
 		}
 		return &x, nil
 	}

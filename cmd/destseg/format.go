@@ -5,19 +5,41 @@ import (
 	"strconv"
 	"strings"
 	"time"
+	"unicode"
 	"unicode/utf8"
 )
 
+// printable makes a text from outside fit for a line on a terminal: control
+// characters, and bytes that are no text, are escaped as in Go.
+func printable(s string) string {
+	var b strings.Builder
+	for len(s) > 0 {
+		r, size := utf8.DecodeRuneInString(s)
+		switch {
+		case r == utf8.RuneError && size == 1:
+			fmt.Fprintf(&b, `\x%02x`, s[0])
+		case unicode.IsPrint(r):
+			b.WriteRune(r)
+		default:
+			quoted := strconv.QuoteRune(r)
+			b.WriteString(quoted[1 : len(quoted)-1])
+		}
+		s = s[size:]
+	}
+	return b.String()
+}
+
 // formatTable aligns rows of cells, the first column to the left and the others
-// to the right, with two spaces between them.
+// to the right, with two spaces between them. Cells are made printable.
 func formatTable(rows [][]string) string {
 	var widths []int
 	for _, row := range rows {
 		for i, cell := range row {
+			row[i] = printable(cell)
 			if i == len(widths) {
 				widths = append(widths, 0)
 			}
-			widths[i] = max(widths[i], utf8.RuneCountInString(cell))
+			widths[i] = max(widths[i], utf8.RuneCountInString(row[i]))
 		}
 	}
 	var b strings.Builder
@@ -38,7 +60,8 @@ func formatTable(rows [][]string) string {
 	return b.String()
 }
 
-// formatList writes a list of labels and texts in two columns.
+// formatList writes a list of labels and texts in two columns. Texts are made
+// printable.
 func formatList(rows [][2]string) string {
 	width := 0
 	for _, row := range rows {
@@ -47,7 +70,7 @@ func formatList(rows [][2]string) string {
 	var b strings.Builder
 	for _, row := range rows {
 		gap := strings.Repeat(" ", width-utf8.RuneCountInString(row[0]))
-		fmt.Fprintf(&b, "%s%s  %s\n", row[0], gap, row[1])
+		fmt.Fprintf(&b, "%s%s  %s\n", row[0], gap, printable(row[1]))
 	}
 	return b.String()
 }

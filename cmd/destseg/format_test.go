@@ -23,6 +23,26 @@ func TestFormatTable(t *testing.T) {
 	}
 }
 
+// TestPrintable checks that a text from outside can neither command a terminal nor
+// begin a line.
+func TestPrintable(t *testing.T) {
+	for text, want := range map[string]string{
+		"größer – 10 × 10":                   "größer – 10 × 10",
+		"\x1b]0;pwn\x07bottle\nthreshold  0": `\x1b]0;pwn\abottle\nthreshold  0`,
+		"\x9b2J \u009b \u202e":               `\x9b2J \u009b \u202e`,
+	} {
+		if got := printable(text); got != want {
+			t.Errorf("printable(%q) = %q, want %q", text, got, want)
+		}
+		if got := formatList([][2]string{{"category", text}}); got != "category  "+want+"\n" {
+			t.Errorf("in a list %q is %q", text, got)
+		}
+		if got := formatTable([][]string{{text, "1"}}); got != want+"  1\n" {
+			t.Errorf("in a table %q is %q", text, got)
+		}
+	}
+}
+
 func TestFormatTime(t *testing.T) {
 	for d, want := range map[time.Duration]string{
 		0:                                       "0.0 s",

@@ -15,9 +15,10 @@ import (
 func newInfo(c *console) *cobra.Command {
 	asJSON := false
 	command := &cobra.Command{
-		Use:     "info DETECTOR",
-		Short:   "Tells what a detector holds",
-		Long:    `info reads a detector, checks it, and tells how it was made and how well it does.`,
+		Use:   "info DETECTOR",
+		Short: "Tells what a detector holds",
+		Long: `info reads a detector, checks it, and tells how it was made and, if its record
+holds measurements, how well it does.`,
 		Example: "  destseg info parts.safetensors",
 		Args:    arguments("DETECTOR"),
 		RunE: func(_ *cobra.Command, args []string) error {
@@ -70,9 +71,6 @@ func info(c *console, path string, asJSON bool) error {
 		{"computed by", fmt.Sprintf("%s in %s, in %s", record.Engine, record.Precision, formatTime(time.Duration(record.Seconds*float64(time.Second))))},
 	}
 	rows = append(rows, thresholdRows(record.Threshold)...)
-	if record.Metrics == nil {
-		rows = append(rows, [2]string{"measured", "not yet"})
-	}
 	fmt.Fprint(c.out, formatList(rows))
 	if record.Metrics != nil {
 		fmt.Fprintf(c.out, "\n%s", formatEvaluation(*record.Metrics, nil, 0))

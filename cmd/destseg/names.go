@@ -11,17 +11,14 @@ import (
 // for the separators. Where two would be the same, also where a file system
 // does not tell capitals, the later ones get a number.
 func outputNames(paths []string) []string {
-	absolute := make([]string, len(paths))
+	whole := make([]string, len(paths))
 	for i, path := range paths {
-		absolute[i] = path
-		if whole, err := filepath.Abs(path); err == nil {
-			absolute[i] = whole
-		}
+		whole[i] = absolute(path)
 	}
-	common := commonFolder(absolute)
+	common := commonFolder(whole)
 	taken := make(map[string]bool)
 	names := make([]string, len(paths))
-	for i, path := range absolute {
+	for i, path := range whole {
 		name, err := filepath.Rel(common, path)
 		if err != nil { // on another drive
 			name = filepath.Base(path)

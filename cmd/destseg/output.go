@@ -7,6 +7,8 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+
+	"github.com/destseg/destseg/internal/wholefile"
 )
 
 // outputFile checks, before any work, that a file can be written at path: its
@@ -41,12 +43,62 @@ func outputFolder(path string) error {
 	return takesFiles(path)
 }
 
+// keepInputs refuses outputs that would take the place of an input. The outputs ""
+// and "-" are no files.
+func keepInputs(outputs, inputs []string) error {
+	read := make(map[string]bool, len(inputs))
+	for _, path := range inputs {
+		read[realPath(path)] = true
+	}
+	for _, path := range outputs {
+		if path != "" && path != "-" && read[realPath(path)] {
+			return wrongUsage("%s is read by this command and would be replaced; name another output", path)
+		}
+	}
+	return nil
+}
+
+// realPath returns the absolute path of a file past symbolic links, as far as it is
+// there.
+func realPath(path string) string {
+	if target, err := filepath.EvalSymlinks(path); err == nil {
+		path = target
+	}
+	return absolute(path)
+}
+
+// absolute returns the absolute path, or the path as it is if the working folder is
+// gone.
+func absolute(path string) string {
+	if whole, err := filepath.Abs(path); err == nil {
+		return whole
+	}
+	return path
+}
+
+// outsideInputs refuses a folder for results that lies in a folder of pictures,
+// given by its name or a pattern: what is written there would be judged next time.
+func outsideInputs(folder string, args []string) error {
+	if folder == "" {
+		return nil
+	}
+	for _, arg := range args {
+		matches, _ := filepath.Glob(arg) // a bad pattern has been told
+		for _, path := range append(matches, arg) {
+			if info, err := os.Stat(path); err == nil && info.IsDir() && within(absolute(path), absolute(folder)) {
+				return wrongUsage("%s lies in %s, so that the next run would judge what this one writes; name a folder outside", folder, path)
+			}
+		}
+	}
+	return nil
+}
+
 // takesFiles tries whether files can be made in a folder.
 func takesFiles(folder string) error {
 	if _, err := os.Stat(folder); errors.Is(err, fs.ErrNotExist) {
 		return fmt.Errorf("%s: no such folder; make it first", folder)
 	}
-	probe, err := os.CreateTemp(folder, ".destseg-*")
+	probe, err := wholefile.Create(filepath.Join(folder, "probe"))
 	if err != nil {
 		var path *fs.PathError
 		if errors.As(err, &path) {
@@ -54,90 +106,59 @@ func takesFiles(folder string) error {
 		}
 		return fmt.Errorf("%s: no file can be made there: %w", folder, err)
 	}
-	probe.Close()
-	return os.Remove(probe.Name())
+	probe.Discard()
+	return nil
 }
 
 // A result is where a command's results go: the standard output, or a file that
 // appears under its name when it is complete. Its errors name it.
 type result struct {
-	to        io.Writer
-	path      string   // "" for the standard output
-	file      *os.File // nil for the standard output, and once closed
-	temporary bool     // file bears another name than path
+	io.Writer
+	whole  *wholefile.File // nil unless it is an ordinary file
+	device *os.File        // nil unless it is a file of another kind
 }
 
 // openResult opens the file at path, or the standard output if it is "" or "-".
 // What is no ordinary file, such as a pipe, is written directly.
 func (c *console) openResult(path string) (*result, error) {
 	if path == "" || path == "-" {
-		return &result{to: c.out}, nil
+		return &result{Writer: c.out}, nil
 	}
 	if info, err := os.Stat(path); err == nil && !info.IsDir() && !info.Mode().IsRegular() {
 		device, err := os.OpenFile(path, os.O_WRONLY, 0)
 		if err != nil {
 			return nil, err
 		}
-		return &result{to: device, path: path, file: device}, nil
+		return &result{Writer: device, device: device}, nil
 	}
 	path, err := outputFile(path)
 	if err != nil {
 		return nil, err
 	}
-	file, err := os.CreateTemp(filepath.Dir(path), ".destseg-*")
+	file, err := wholefile.Create(path)
 	if err != nil {
 		return nil, err
 	}
-	return &result{to: file, path: path, file: file, temporary: true}, nil
-}
-
-// Write implements io.Writer.
-func (r *result) Write(p []byte) (int, error) {
-	n, err := r.to.Write(p)
-	return n, r.named(err)
+	return &result{Writer: file, whole: file}, nil
 }
 
 // finish completes the file.
 func (r *result) finish() error {
-	if r.file == nil {
-		return nil
+	switch {
+	case r.whole != nil:
+		return r.whole.Commit()
+	case r.device != nil:
+		return r.device.Close()
 	}
-	var err error
-	if r.temporary {
-		err = r.file.Chmod(0o644) // temporary files are private
-	}
-	err = errors.Join(err, r.file.Close())
-	if r.temporary {
-		if err == nil {
-			err = os.Rename(r.file.Name(), r.path)
-		}
-		if err != nil {
-			os.Remove(r.file.Name())
-		}
-	}
-	r.file = nil
-	return r.named(err)
+	return nil
 }
 
 // discard removes a file that finish has not completed.
 func (r *result) discard() {
-	if r.file == nil {
-		return
+	switch {
+	case r.whole != nil:
+		r.whole.Discard()
+	case r.device != nil:
+		r.device.Close() // a second close does nothing
 	}
-	r.file.Close()
-	if r.temporary {
-		os.Remove(r.file.Name())
-	}
-	r.file = nil
-}
-
-// named puts the result's own name in the place of the temporary one.
-func (r *result) named(err error) error {
-	if err == nil || r.path == "" {
-		return err
-	}
-	if path := (*fs.PathError)(nil); errors.As(err, &path) {
-		err = path.Err
-	}
-	return fmt.Errorf("%s: not written: %w", r.path, err)
 }

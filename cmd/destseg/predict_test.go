@@ -98,7 +98,7 @@ func TestPredict(t *testing.T) {
 	}
 
 	// CSV says the same.
-	succeed(t, "predict", detector, filepath.Join(data, "test"), "in/wide.png", "--format", "csv", "-o", "out.csv", "--threshold", "-1")
+	succeed(t, "predict", detector, filepath.Join(data, "test"), "in/wide.png", "-o", "out.csv", "--threshold", "0")
 	file, err := os.Open("out.csv")
 	if err != nil {
 		t.Fatal(err)
@@ -109,7 +109,7 @@ func TestPredict(t *testing.T) {
 		t.Fatalf("%d rows, %v", len(rows), err)
 	}
 	for i, row := range rows[1:] {
-		if row[0] != got[i].Path || row[1] != formatFloat(got[i].Score) || row[2] != "-1" || row[3] != "NG" {
+		if row[0] != got[i].Path || row[1] != formatFloat(got[i].Score) || row[2] != "0" || row[3] != "NG" {
 			t.Errorf("row %q, line %+v", row, got[i])
 		}
 	}
@@ -138,30 +138,104 @@ func TestPredictWithoutThreshold(t *testing.T) {
 	}
 }
 
-func TestPeak(t *testing.T) {
-	d, err := destseg.Open(detectorFile(t))
-	if err != nil {
+// TestPredictProvisional checks that verdicts by a provisional threshold come with a
+// warning.
+func TestPredictProvisional(t *testing.T) {
+	r := testRecord()
+	r.Threshold.Source = "provisional: largest score of 12 good training pictures"
+	t.Chdir(t.TempDir())
+	if err := destseg.Save("x.safetensors", r, testWeights()); err != nil {
 		t.Fatal(err)
 	}
-	defer d.Close()
-	p, err := picture.Open(filepath.Join(dataSet(t), "test", "dent", "000.png"))
-	if err != nil {
-		t.Fatal(err)
+	good := filepath.Join(dataSet(t), "test", "good")
+	if o := succeed(t, "predict", "x.safetensors", good); strings.Count(o.stderr, "warning: the threshold 0.5000 of x.safetensors is provisional") != 1 {
+		t.Errorf("no warning:\n%s", o.stderr)
 	}
-	p = p.Resize(32, 32) // the network's size
-	in, err := d.InspectRGB(p)
-	if err != nil {
-		t.Fatal(err)
+	if o := succeed(t, "predict", "x.safetensors", good, "--threshold", "0.5"); strings.Contains(o.stderr, "warning") {
+		t.Errorf("a warning in spite of --threshold:\n%s", o.stderr)
 	}
-	at := peakOf(in, d.Record().Preprocessing)
-	values := in.Map(p.Width, p.Height)
-	for _, v := range values {
-		if v > at.Value {
-			t.Fatalf("the map reaches %v, the peak is %v", v, at.Value)
+}
+
+// TestPredictAmongFailures checks that whatever can't be judged or written is told
+// and does not keep the rest from being done.
+func TestPredictAmongFailures(t *testing.T) {
+	data := dataSet(t)
+	t.Chdir(t.TempDir())
+	copyFile(t, filepath.Join(data, "test", "good", "000.png"), "in/a.png")
+	copyFile(t, filepath.Join(data, "test", "good", "001.png"), "in/b.png")
+	writeFile(t, "in/c\n\x1b[31m.png", []byte("no picture"))
+	writeFile(t, "in/d.gif", []byte("GIF89a"))
+	for link, target := range map[string]string{"in/gone.png": "nowhere.png", "in/loop": "../in"} {
+		if err := os.Symlink(target, link); err != nil {
+			t.Skip("no links here:", err)
 		}
 	}
-	if v := values[at.Y*p.Width+at.X]; v != at.Value {
-		t.Errorf("the map is %v at the peak of %v", v, at.Value)
+	if err := os.MkdirAll("marked/a_overlay.png", 0o777); err != nil { // is in the way of a file
+		t.Fatal(err)
+	}
+	o := command(t.Context(), "predict", detectorFile(t), "in", "missing.png", "none*.png", "--overlays", "marked")
+	if o.code != exitFailed {
+		t.Errorf("exit status %d", o.code)
+	}
+	_, list, ok := strings.Cut(o.stderr, "5 pictures could not be read, 1 file could not be written:\n")
+	if !ok || strings.Count(list, "\n") != 6 || strings.Contains(list, "\x1b") || strings.Contains(list, ".tmp") {
+		t.Errorf("the list is %q", o.stderr)
+	}
+	rows := map[string]prediction{}
+	for _, p := range predictions(t, o.stdout) {
+		rows[filepath.ToSlash(p.Path)] = p
+	}
+	for path, want := range map[string]string{
+		"in/d.gif": "save it as PNG", "in/gone.png": "no such file", "missing.png": "no such file", "none*.png": "no pictures found",
+		"in/c\n\x1b[31m.png": `in/c\n\x1b[31m.png: not a picture`,
+	} {
+		if !strings.Contains(rows[path].Error, want) || !strings.Contains(list, want) {
+			t.Errorf("%q: %+v, want %q", path, rows[path], want)
+		}
+	}
+	a, b := rows["in/a.png"], rows["in/b.png"]
+	if len(rows) != 7 || a.Verdict == "" || a.Overlay != "" || a.Error != "" || b.Verdict == "" || filepath.ToSlash(b.Overlay) != "marked/b_overlay.png" {
+		t.Errorf("rows %+v", rows)
+	}
+	if !strings.Contains(filepath.ToSlash(list), "marked/a_overlay.png: ") {
+		t.Errorf("nothing about the overlay:\n%s", list)
+	}
+}
+
+// TestKeepsInputs checks that no command replaces what it reads, or writes where it
+// will read the next time.
+func TestKeepsInputs(t *testing.T) {
+	data := dataSet(t)
+	t.Chdir(t.TempDir())
+	copyFile(t, detectorFile(t), "x.safetensors")
+	copyFile(t, filepath.Join(data, "test", "good", "000.png"), "in/a.png")
+	copyFile(t, filepath.Join(data, "test", "good", "000.png"), "in/a_overlay.png")
+	copyFile(t, filepath.Join(data, "test", "good", "000.png"), "set/test/good/a.png")
+	if err := os.Symlink("x.safetensors", "link"); err != nil {
+		t.Skip("no links here:", err)
+	}
+	before := listing(t, ".")
+	for _, test := range []struct {
+		args string // separated by spaces
+		want string
+	}{
+		{"predict x.safetensors in -o x.safetensors", "x.safetensors is read by this command"},
+		{"predict x.safetensors in -o link", "link is read by this command"},
+		{"predict link in -o x.safetensors", "x.safetensors is read by this command"},
+		{"predict x.safetensors in -o in/a.png", "in/a.png is read by this command"},
+		{"predict x.safetensors in/a.png in/a_overlay.png --overlays in", "in/a_overlay.png is read by this command"},
+		{"predict x.safetensors in --overlays in/marked", "in/marked lies in in,"},
+		{"predict x.safetensors i* --masks ./in", "./in lies in in,"},
+		{"eval x.safetensors set --json set/test/good/a.png", "set/test/good/a.png is read by this command"},
+		{"synth in -o in/a.png", "in/a.png is read by this command"},
+	} {
+		o := command(t.Context(), strings.Fields(test.args)...)
+		if o.code != exitUsage || !strings.Contains(filepath.ToSlash(o.stderr), test.want) {
+			t.Errorf("%s: exit status %d\n%s", test.args, o.code, o.stderr)
+		}
+	}
+	if after := listing(t, "."); after != before {
+		t.Errorf("before:\n%s\nafter:\n%s", before, after)
 	}
 }
 

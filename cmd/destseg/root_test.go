@@ -84,10 +84,14 @@ func TestUsage(t *testing.T) {
 		{[]string{"predict"}, "DETECTOR is missing"},
 		{[]string{"predict", detector}, "PICTURE… is missing"},
 		{[]string{"predict", detector, data, "--format", "xml"}, "jsonl or csv"},
-		{[]string{"predict", detector, data, "--threshold", "NaN"}, "expected a number"},
+		{[]string{"predict", detector, data, "--format", "csv", "-o", "x.jsonl"}, "contradicts the name x.jsonl"},
+		{[]string{"predict", detector, data, "--threshold", "NaN"}, "expected a number from 0 to 1"},
+		{[]string{"predict", detector, data, "--threshold", "55"}, "expected a number from 0 to 1"},
+		{[]string{"predict", detector, data, "--pixel-threshold", "-0.1"}, "expected a number from 0 to 1"},
 		{[]string{"eval", detector}, "DATA is missing"},
 		{[]string{"eval", detector, data, data}, "unexpected argument"},
 		{[]string{"synth", data, "--count", "0"}, "a whole number of at least 1"},
+		{[]string{"synth", data, "-o", "x.webp"}, "as .png or .jpg, not as .webp"},
 	} {
 		t.Run(strings.Join(test.args, " "), func(t *testing.T) {
 			t.Chdir(t.TempDir())

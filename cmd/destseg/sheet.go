@@ -1,10 +1,10 @@
 package main
 
 import (
-	"context"
 	"image"
 	"image/color"
 	"image/draw"
+	"slices"
 
 	"github.com/destseg/destseg"
 	"github.com/destseg/destseg/dataset"
@@ -17,29 +17,23 @@ const (
 	sheetGap    = 6  // between the pictures of a row, and between rows
 )
 
-// writeSheet writes a picture with examples from the test samples, in two columns:
-// the picture, what was found, and what is true.
-func writeSheet(ctx context.Context, d *destseg.Detector, samples []dataset.Sample, path string) error {
+// A sheet shows examples of the test pictures in two columns: the picture, what was
+// found, and what is true.
+type sheet struct {
+	examples []dataset.Sample
+	rows     [][3]*picture.RGB // of the examples
+}
+
+func newSheet(samples []dataset.Sample) *sheet {
 	examples := examplesOf(samples)
-	paths := make([]string, len(examples))
-	for i, s := range examples {
-		paths[i] = s.Path
+	return &sheet{examples, make([][3]*picture.RGB, len(examples))}
+}
+
+// add takes a picture if it is one of the examples.
+func (s *sheet) add(t destseg.TestedPicture) {
+	if i := slices.Index(s.examples, t.Sample); i >= 0 && t.Inspection != nil {
+		s.rows[i] = [3]*picture.RGB{t.Picture, overlay(t.Picture, t.Inspection), outlineTruth(t.Picture, t.Mask)}
 	}
-	var rows [][3]*picture.RGB
-	for file := range d.InspectFiles(ctx, paths) {
-		if ctx.Err() != nil {
-			return errInterrupted
-		}
-		if file.Err != nil {
-			return file.Err
-		}
-		truth, err := outlineTruth(file.Picture, examples[len(rows)])
-		if err != nil {
-			return err
-		}
-		rows = append(rows, [3]*picture.RGB{file.Picture, overlay(file), truth})
-	}
-	return picture.WritePNG(path, layOut(rows))
 }
 
 // examplesOf picks the first sample of every kind of defect, and the first good
@@ -58,23 +52,23 @@ func examplesOf(samples []dataset.Sample) []dataset.Sample {
 	return append(examples, good[:min(wanted, len(good))]...)
 }
 
-// layOut places rows of pictures, all of one size, in two columns.
-func layOut(rows [][3]*picture.RGB) image.Image {
-	width, height := rows[0][0].Width, rows[0][0].Height
+// image lays out the rows. All examples have been added and have one size.
+func (s *sheet) image() image.Image {
+	width, height := s.rows[0][0].Width, s.rows[0][0].Height
 	columnWidth, rowHeight := 3*width+2*sheetGap, height+sheetGap
 	const columns = 2
-	lines := (len(rows) + columns - 1) / columns
-	sheet := image.NewRGBA(image.Rect(0, 0,
+	lines := (len(s.rows) + columns - 1) / columns
+	whole := image.NewRGBA(image.Rect(0, 0,
 		columns*(columnWidth+sheetMargin)+sheetMargin,
 		lines*rowHeight-sheetGap+2*sheetMargin))
-	draw.Draw(sheet, sheet.Bounds(), image.NewUniform(color.Gray{Y: 236}), image.Point{}, draw.Src)
-	for i, row := range rows {
+	draw.Draw(whole, whole.Bounds(), image.NewUniform(color.Gray{Y: 236}), image.Point{}, draw.Src)
+	for i, row := range s.rows {
 		for k, p := range row {
 			at := image.Pt(
 				sheetMargin+i%columns*(columnWidth+sheetMargin)+k*(width+sheetGap),
 				sheetMargin+i/columns*rowHeight)
-			draw.Draw(sheet, image.Rectangle{at, at.Add(image.Pt(width, height))}, p.Image(), image.Point{}, draw.Src)
+			draw.Draw(whole, image.Rectangle{at, at.Add(image.Pt(width, height))}, p.Image(), image.Point{}, draw.Src)
 		}
 	}
-	return sheet
+	return whole
 }

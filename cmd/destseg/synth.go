@@ -2,8 +2,10 @@ package main
 
 import (
 	"context"
-	"errors"
 	"fmt"
+	"image"
+	"path/filepath"
+	"strings"
 
 	"github.com/spf13/cobra"
 
@@ -35,7 +37,7 @@ DATA is a folder of good pictures or a data set in the layout of MVTec AD.`,
 	}
 	f := command.Flags()
 	f.SortFlags = false
-	f.StringVarP(&o.output, "output", "o", o.output, "`FILE` to write (PNG)")
+	f.StringVarP(&o.output, "output", "o", o.output, "`FILE` to write, PNG or JPEG by its ending")
 	countFlag(f, &o.count, 1, "count", "samples to draw")
 	sizeFlag(f, &o.size)
 	o.synthesis.flags(f)
@@ -51,8 +53,15 @@ func (o synthOptions) run(ctx context.Context, c *console, data string) error {
 	if err != nil {
 		return err
 	}
+	write, err := sheetWriter(o.output)
+	if err != nil {
+		return err
+	}
 	output, err := outputFile(o.output)
 	if err != nil {
+		return err
+	}
+	if err := keepInputs([]string{output}, paths); err != nil {
 		return err
 	}
 	settings := synth.Settings{
@@ -85,27 +94,28 @@ func (o synthOptions) run(ctx context.Context, c *console, data string) error {
 		return errInterrupted
 	}
 	if len(good) == 0 {
-		return unreadable(bad)
+		return incomplete(bad, nil)
 	}
 	sheet, err := generator.Sheet(good, o.count)
 	if err != nil {
 		return err
 	}
-	if err := picture.WritePNG(output, sheet.Image()); err != nil {
+	if err := write(output, sheet.Image()); err != nil {
 		return err
 	}
 	fmt.Fprintf(c.out, "%s: %s, from left to right clean, corrupted and mask\n", output, formatCount(o.count, "sample"))
-	return unreadable(bad)
+	return incomplete(bad, nil)
 }
 
-// errInterrupted ends a command whose context ended.
-var errInterrupted = errors.New("interrupted")
-
-// unreadable joins the errors of single pictures to a list under a heading; nil
-// if there are none.
-func unreadable(bad []error) error {
-	if len(bad) == 0 {
-		return nil
+// sheetWriter returns how to write a picture to a file of that name.
+func sheetWriter(path string) (func(path string, img image.Image) error, error) {
+	switch extension := strings.ToLower(filepath.Ext(path)); extension {
+	case ".png", "":
+		return picture.WritePNG, nil
+	case ".jpg", ".jpeg":
+		const quality = 95
+		return func(path string, img image.Image) error { return picture.WriteJPEG(path, img, quality) }, nil
+	default:
+		return nil, wrongUsage("%s: the sheet is written as .png or .jpg, not as %s", path, extension)
 	}
-	return fmt.Errorf("%s could not be read:\n%w", formatCount(len(bad), "picture"), errors.Join(bad...))
 }
