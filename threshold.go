@@ -48,6 +48,10 @@ func ProvisionalThreshold(ctx context.Context, d *Detector, good []string, progr
 	if inspected == 0 {
 		return Threshold{}, fmt.Errorf("%w: %w", ErrNoPictures, errors.Join(failed...))
 	}
-	t.Source = fmt.Sprintf("provisional: largest score of %d good training pictures; calibrate on good pictures held back from training for a known rate of false alarms", inspected)
+	pictures := "pictures"
+	if inspected == 1 {
+		pictures = "picture"
+	}
+	t.Source = fmt.Sprintf("provisional: largest score of %d good training %s, which promises no rate of false alarms", inspected, pictures)
 	return t, nil
 }

@@ -2,6 +2,7 @@ package demoset
 
 import (
 	"bufio"
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -181,12 +182,15 @@ func save(dir, name string, img image.Image) (err error) {
 	defer func() {
 		if err != nil {
 			os.Remove(full + partial)
-			err = fmt.Errorf("demoset: %w", err)
+			if e := (*fs.PathError)(nil); errors.As(err, &e) { // it has the temporary name
+				err = e.Err
+			}
+			err = fmt.Errorf("demoset: write %s: %w", full, err)
 		}
 	}()
 	w := bufio.NewWriter(file)
-	encoder := png.Encoder{CompressionLevel: png.BestSpeed} // grain hardly compresses
-	if err := errors.Join(encoder.Encode(w, img), w.Flush(), file.Close()); err != nil {
+	encoder := png.Encoder{CompressionLevel: png.BestSpeed}                         // grain hardly compresses
+	if err := cmp.Or(encoder.Encode(w, img), w.Flush(), file.Close()); err != nil { // the others follow from the first
 		return err
 	}
 	return os.Rename(full+partial, full)

@@ -205,7 +205,7 @@ func openCheckpoint(path string) (*weights.Reader, string, error) {
 // loadCheckpoint returns a nil state if there is no such file.
 func loadCheckpoint(path string, run identity, stages []stage) (position, tensors, error) {
 	fail := func(format string, args ...any) (position, tensors, error) {
-		return position{}, nil, fmt.Errorf("%w: %s: %s; begin anew or name another file", ErrCheckpoint, path, fmt.Sprintf(format, args...))
+		return position{}, nil, fmt.Errorf("%w: %s: %s; name another file or begin anew", ErrCheckpoint, path, fmt.Sprintf(format, args...))
 	}
 	f, record, err := openCheckpoint(path)
 	if f == nil {

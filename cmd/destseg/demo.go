@@ -2,7 +2,9 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"path/filepath"
 
@@ -12,6 +14,7 @@ import (
 	"github.com/destseg/destseg/dataset"
 	"github.com/destseg/destseg/demoset"
 	"github.com/destseg/destseg/internal/memory"
+	"github.com/destseg/destseg/train"
 )
 
 type demoOptions struct {
@@ -23,6 +26,7 @@ type demoOptions struct {
 
 func newDemo(c *console) *cobra.Command {
 	o := demoOptions{folder: "destseg-demo", kind: demoset.Machined, pictures: 100, trainOptions: usualTraining()}
+	o.force = true // the folder is its own
 	o.steps = steps{250, 500}
 	o.batch = 8
 	o.size = size{128, 128}
@@ -39,6 +43,7 @@ kind of defect and what was found (sheet.png), and one for each test picture.`,
   destseg demo --kind woven -o cloth`,
 		Args: noArguments,
 		RunE: func(command *cobra.Command, _ []string) error {
+			outliveReaders()
 			return o.run(command.Context(), c)
 		},
 	}
@@ -46,11 +51,12 @@ kind of defect and what was found (sheet.png), and one for each test picture.`,
 	f.SortFlags = false
 	f.StringVarP(&o.folder, "output", "o", o.folder, "`DIR` to put everything into")
 	kindFlag(f, &o.kind)
-	countFlag(f, &o.pictures, 1, "pictures", "good pictures to train on")
+	countFlag(f, &o.pictures, 1, 100_000, "pictures", "good pictures to train on")
 	stepsFlag(f, &o.steps)
-	countFlag(f, &o.batch, 1, "batch", "pictures a step")
+	countFlag(f, &o.batch, 1, train.MaxBatch, "batch", "pictures a step")
 	sizeFlag(f, &o.size)
 	seedFlag(f, &o.seed)
+	freshFlag(f, &o.fresh)
 	computingFlags(f, &o.computing)
 	return command
 }
@@ -74,12 +80,17 @@ func kindFlag(f *pflag.FlagSet, to *demoset.Kind) {
 func (o demoOptions) run(ctx context.Context, c *console) error {
 	data := filepath.Join(o.folder, o.kind.String())
 	marked := filepath.Join(o.folder, "marked")
+	_, err := os.Stat(o.folder)
+	made := errors.Is(err, fs.ErrNotExist)
 	for _, folder := range []string{data, marked} {
 		if err := outputFolder(folder); err != nil {
 			return err
 		}
 	}
 	if err := o.draw(ctx, c, data); err != nil {
+		if made { // so all in it was drawn just now
+			os.RemoveAll(o.folder)
+		}
 		return err
 	}
 	o.output = data + ".safetensors"
