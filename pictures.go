@@ -1,12 +1,9 @@
 package destseg
 
 import (
-	"bytes"
-	"crypto/sha256"
-	"encoding/hex"
-	"io"
-	"os"
-	"slices"
+	"context"
+
+	"github.com/destseg/destseg/internal/digest"
 )
 
 // PicturesRecord identifies a set of picture files by their content, whatever
@@ -20,28 +17,9 @@ type PicturesRecord struct {
 
 // DigestPictures reads the files and identifies them.
 func DigestPictures(paths []string) (PicturesRecord, error) {
-	digests := make([][]byte, 0, len(paths))
-	for _, path := range paths {
-		digest, err := digestFile(path)
-		if err != nil {
-			return PicturesRecord{}, err
-		}
-		digests = append(digests, digest)
-	}
-	slices.SortFunc(digests, bytes.Compare)
-	total := sha256.Sum256(bytes.Join(digests, nil))
-	return PicturesRecord{Count: len(paths), Digest: hex.EncodeToString(total[:])}, nil
-}
-
-func digestFile(path string) ([]byte, error) {
-	file, err := os.Open(path)
+	digests, err := digest.Files(context.Background(), paths)
 	if err != nil {
-		return nil, err
+		return PicturesRecord{}, err
 	}
-	defer file.Close()
-	h := sha256.New()
-	if _, err := io.Copy(h, file); err != nil {
-		return nil, err
-	}
-	return h.Sum(nil), nil
+	return PicturesRecord{Count: len(paths), Digest: digest.Set(digests).String()}, nil
 }

@@ -53,6 +53,10 @@ func ProvisionalThreshold(ctx context.Context, d *Detector, good []string, progr
 	}
 	// Rounding in the resize may exceed a value of 1.
 	t.Image, t.Pixel = min(t.Image, 1), min(t.Pixel, 1)
-	t.Source = fmt.Sprintf(provisional+"largest score of %d good training pictures; calibrate on good pictures held back from training for a known rate of false alarms", inspected)
+	pictures := "pictures"
+	if inspected == 1 {
+		pictures = "picture"
+	}
+	t.Source = fmt.Sprintf(provisional+"largest score of %d good training %s, which promises no rate of false alarms", inspected, pictures)
 	return t, nil
 }

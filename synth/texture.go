@@ -10,6 +10,7 @@ import (
 	"os"
 	"path/filepath"
 	"runtime"
+	"slices"
 	"sync"
 
 	"github.com/destseg/destseg/dataset"
@@ -53,9 +54,18 @@ type resized struct {
 // Pictures are read when they are drawn, or all at once by [Folder.Check]. A folder
 // without pictures is [dataset.ErrEmpty].
 func OpenFolder(dir string, cacheBytes int) (*Folder, error) {
-	paths, err := dataset.Expand([]string{dir})
-	if err != nil {
-		return nil, fmt.Errorf("synth: texture folder %w", err)
+	paths, failures := dataset.Expand([]string{dir})
+	var bad []error
+	for _, f := range failures {
+		if len(paths) == 0 || !errors.Is(f.Err, dataset.ErrForeign) {
+			bad = append(bad, f.Err)
+		}
+	}
+	if len(bad) > 0 {
+		return nil, fmt.Errorf("synth: texture folder %w", some(bad))
+	}
+	if len(paths) == 0 {
+		return nil, fmt.Errorf("synth: texture folder %s: %w", dir, dataset.ErrEmpty)
 	}
 	return &Folder{dir: dir, paths: paths, kept: make(map[resized]*picture.RGB), space: cacheBytes}, nil
 }
@@ -71,8 +81,8 @@ func (f *Folder) fit(width, height int) {
 }
 
 // Check decodes every picture, on all processors, and names all that can't be read,
-// so that none ends a training halfway. It takes no time from the training: what
-// fits into memory stays there, at the size of the latest generator that [New] made
+// so that none ends a training halfway. What fits into memory stays there and is not
+// decoded again, at the size of the latest generator that [New] made
 // with this folder. When ctx ends, the error is its cause.
 func (f *Folder) Check(ctx context.Context) error {
 	f.mu.Lock()
@@ -92,10 +102,20 @@ func (f *Folder) Check(ctx context.Context) error {
 	if ctx.Err() != nil {
 		return context.Cause(ctx)
 	}
-	if bad := errors.Join(errs...); bad != nil {
-		return fmt.Errorf("synth: textures that can't be read; repair the files or take them out of the texture folder:\n%w", bad)
+	bad := slices.DeleteFunc(errs, func(err error) bool { return err == nil })
+	if len(bad) > 0 {
+		return fmt.Errorf("synth: textures that can't be read; repair the files or take them out of the texture folder:\n%w", some(bad))
 	}
 	return nil
+}
+
+// some joins errors, as many as one wants to read.
+func some(errs []error) error {
+	const most = 10
+	if len(errs) > most {
+		errs = append(errs[:most:most], fmt.Errorf("and %d more", len(errs)-most))
+	}
+	return errors.Join(errs...)
 }
 
 // Digest identifies the list of textures: the hexadecimal SHA-256 of the pictures'

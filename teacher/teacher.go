@@ -28,16 +28,14 @@ import (
 	"bytes"
 	"crypto/sha256"
 	_ "embed"
-	"encoding/hex"
 	"errors"
 	"fmt"
-	"io"
 	"maps"
 	"math"
-	"os"
 	"path/filepath"
 	"slices"
 
+	"github.com/destseg/destseg/internal/digest"
 	"github.com/destseg/destseg/network"
 	"github.com/destseg/destseg/weights"
 )
@@ -79,18 +77,17 @@ func Load(spec string) (Teacher, error) {
 		if err != nil {
 			return Teacher{}, fmt.Errorf("embedded teacher: %w", err)
 		}
-		digest := sha256.Sum256(embedded)
-		return fromFile(f, Builtin, digest[:])
+		return fromFile(f, Builtin, sha256.Sum256(embedded))
 	}
 	f, err := weights.Open(spec)
 	if err != nil {
 		return Teacher{}, err
 	}
-	digest, err := digestFile(spec)
+	sum, err := digest.File(spec)
 	if err != nil {
 		return Teacher{}, err
 	}
-	t, err := fromFile(f, filepath.Base(spec), digest)
+	t, err := fromFile(f, filepath.Base(spec), sum)
 	if err != nil {
 		return Teacher{}, fmt.Errorf("%s: %w", spec, err)
 	}
@@ -100,7 +97,7 @@ func Load(spec string) (Teacher, error) {
 // prefix begins the published names of the teacher's tensors.
 const prefix = "teacher_net.encoder."
 
-func fromFile(f *weights.File, name string, digest []byte) (Teacher, error) {
+func fromFile(f *weights.File, name string, sum digest.Digest) (Teacher, error) {
 	want := map[string][]int{}
 	for _, t := range network.Tensors() {
 		if t.Part() == network.TeacherPart {
@@ -118,7 +115,7 @@ func fromFile(f *weights.File, name string, digest []byte) (Teacher, error) {
 	if err != nil {
 		return Teacher{}, fmt.Errorf("%w: %w", ErrUnsuitable, err)
 	}
-	return Teacher{Name: name, Digest: hex.EncodeToString(digest), Weights: values}, nil
+	return Teacher{Name: name, Digest: sum.String(), Weights: values}, nil
 }
 
 func checkFinite(values map[string][]float32) error {
@@ -130,17 +127,4 @@ func checkFinite(values map[string][]float32) error {
 		}
 	}
 	return nil
-}
-
-func digestFile(path string) ([]byte, error) {
-	file, err := os.Open(path)
-	if err != nil {
-		return nil, err
-	}
-	defer file.Close()
-	h := sha256.New()
-	if _, err := io.Copy(h, file); err != nil {
-		return nil, err
-	}
-	return h.Sum(nil), nil
 }

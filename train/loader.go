@@ -48,6 +48,7 @@ type loader struct {
 type source struct {
 	paths     []string
 	pictures  *dataset.Cache
+	textures  synth.Textures
 	generator *synth.Generator
 	recipe    Recipe
 	workers   int
@@ -183,8 +184,9 @@ func LoaderSpeed(ctx context.Context, c Config, stage, batches int) (float64, er
 	return float64(batches*c.Recipe.Batch) / time.Since(start).Seconds(), nil
 }
 
-// check decodes every picture once and reports all that can't be read, before
-// any time is spent on training. What the cache holds is not decoded again.
+// check decodes every picture and texture once and reports all that can't be
+// read, before any time is spent on training. What the cache holds is not decoded
+// again. When ctx ends, it leaves the rest.
 func (s source) check(ctx context.Context) error {
 	errs := make([]error, len(s.paths))
 	var group sync.WaitGroup
@@ -196,5 +198,13 @@ func (s source) check(ctx context.Context) error {
 		})
 	}
 	group.Wait()
-	return unreadable(errs)
+	if err := unreadable(errs); err != nil {
+		return err
+	}
+	if textures, ok := s.textures.(interface{ Check(context.Context) error }); ok && ctx.Err() == nil {
+		if err := textures.Check(ctx); err != nil && ctx.Err() == nil {
+			return err
+		}
+	}
+	return nil
 }

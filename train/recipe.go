@@ -9,9 +9,9 @@ import (
 	"github.com/destseg/destseg/synth"
 )
 
-// A Recipe is everything that decides what is learned, besides the pictures
-// and the teacher. Two runs with the same recipe, pictures, teacher, engine,
-// precision and thread count give the same weights bit for bit.
+// A Recipe is everything that decides what is learned, besides the pictures, the
+// textures and the teacher. Two runs with the same recipe, pictures, textures,
+// teacher, engine, precision and thread count give the same weights bit for bit.
 type Recipe struct {
 	Width  int `json:"width"` // network size in pixels, multiples of 32
 	Height int `json:"height"`
@@ -45,6 +45,14 @@ func Published(category string) Recipe {
 	}
 }
 
+// Upper ends of what a recipe may ask for, beyond which a batch surely does not
+// fit into memory or a run never ends.
+const (
+	MaxBatch  = 4096
+	MaxPixels = 1 << 28 // of all pictures of a batch
+	MaxSteps  = 1 << 30 // of a stage
+)
+
 // ErrRecipe is wrapped by the error for a recipe that can't be followed.
 var ErrRecipe = errors.New("train: unusable recipe")
 
@@ -53,8 +61,16 @@ func (r Recipe) Check() error {
 	if err := r.size().Check(); err != nil {
 		return fmt.Errorf("%w: %w", ErrRecipe, err)
 	}
-	if r.StudentSteps < 0 || r.SegmentationSteps < 0 {
-		return fmt.Errorf("%w: %d and %d steps; a number of steps is not negative", ErrRecipe, r.StudentSteps, r.SegmentationSteps)
+	if r.Batch > MaxBatch {
+		return fmt.Errorf("%w: batch of %d pictures; at most %d are possible", ErrRecipe, r.Batch, MaxBatch)
+	}
+	if pixels := MaxPixels / r.Batch; r.Width > pixels/r.Height { // divided, lest it overflow
+		return fmt.Errorf("%w: %d pictures of %d×%d have more than %d pixels; shrink them or the batch", ErrRecipe, r.Batch, r.Width, r.Height, MaxPixels)
+	}
+	for _, steps := range []int{r.StudentSteps, r.SegmentationSteps} {
+		if steps < 0 || steps > MaxSteps {
+			return fmt.Errorf("%w: %d steps of a stage; it takes 0 to %d", ErrRecipe, steps, MaxSteps)
+		}
 	}
 	for _, v := range []struct {
 		name     string

@@ -6,12 +6,14 @@ import (
 	"fmt"
 	"image"
 	"image/color"
+	"maps"
 	"math"
 	"math/rand/v2"
 	"os"
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -207,15 +209,21 @@ func TestUnusableInput(t *testing.T) {
 		says   string
 	}{
 		{"no pictures", func(c *Config) { c.Good = nil }, ErrPictures, "none"},
-		{"damaged picture", func(c *Config) { c.Good = append(c.Good, damaged) }, ErrPictures, damaged},
+		{"damaged picture", func(c *Config) { c.Good = append(c.Good, damaged) }, ErrPictures, "1 of 3 can't be read"},
+		{"no cache", func(c *Config) { c.Pictures, c.Good = nil, []string{damaged} }, ErrPictures, damaged},
 		{"size", func(c *Config) { c.Recipe.Width = 40 }, ErrRecipe, "multiples of 32"},
 		{"batch", func(c *Config) { c.Recipe.Batch = 0 }, ErrRecipe, "batch"},
 		{"steps", func(c *Config) { c.Recipe.StudentSteps = -1 }, ErrRecipe, "steps"},
+		{"endless", func(c *Config) { c.Recipe.SegmentationSteps = math.MaxInt }, ErrRecipe, "steps"},
+		{"vast batch", func(c *Config) { c.Recipe.Batch = 1 << 20 }, ErrRecipe, "at most 4096"},
+		{"vast pictures", func(c *Config) { c.Recipe.Width, c.Recipe.Height = 1<<40, 1<<40 }, ErrRecipe, "pixels"},
+		{"no engine", func(c *Config) { c.Engine = nil }, nil, "Engine is nil"},
+		{"teacher's tensor", func(c *Config) { c.Teacher = map[string][]float32{"fc.bias": {1}} }, nil, `"fc.bias" is none of`},
 		{"rate", func(c *Config) { c.Recipe.ResRate = -1 }, ErrRecipe, "res rate"},
 		{"opacity", func(c *Config) { c.Recipe.MinOpacity = 0 }, ErrRecipe, "opacity"},
 		{"divergence", func(c *Config) {
 			c.Recipe.StudentRate, c.Recipe.WeightDecay, c.Recipe.StudentSteps = math.MaxFloat32, 1, 5
-		}, ErrDiverged, "learning rate"},
+		}, ErrDiverged, "another seed"},
 		{"teacher", func(c *Config) {
 			c.Teacher = map[string][]float32{"teacher_net.encoder.bn1.weight": {1}}
 		}, nil, "teacher_net.encoder.bn1.weight"},
@@ -240,38 +248,164 @@ func TestUnusableCheckpoint(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	old := good.Metadata[checkpointKey]
 	for _, test := range []struct {
 		name   string
 		change func(t *testing.T, c *Config)
+		want   error
 		says   string
 	}{
-		{"other recipe", func(t *testing.T, c *Config) { c.Recipe.Seed++ }, "another recipe"},
-		{"other pictures", func(t *testing.T, c *Config) { c.Good = c.Good[:1] }, "other pictures"},
+		{"other recipe", func(t *testing.T, c *Config) { c.Recipe.Seed++ }, ErrCheckpoint, "another run (seed 0, not 1)"},
+		{"fewer pictures", func(t *testing.T, c *Config) { c.Good = c.Good[:1] }, ErrCheckpoint, "(other good pictures)"},
+		{"other picture of the same name", func(t *testing.T, c *Config) {
+			if err := os.Rename(c.Good[0], c.Good[0]+".away"); err != nil {
+				t.Fatal(err)
+			}
+			t.Cleanup(func() { os.Rename(c.Good[0]+".away", c.Good[0]) })
+			if err := picture.WritePNG(c.Good[0], image.NewRGBA(image.Rect(0, 0, 50, 40))); err != nil {
+				t.Fatal(err)
+			}
+		}, ErrCheckpoint, "(other good pictures)"},
+		{"other textures", func(t *testing.T, c *Config) { c.Textures = textureFolder(t) }, ErrCheckpoint, "(other textures)"},
+		{"other teacher", func(t *testing.T, c *Config) {
+			c.Teacher = map[string][]float32{"teacher_net.encoder.bn1.weight": make([]float32, 64)}
+		}, ErrCheckpoint, "(another teacher)"},
+		{"other engine", func(t *testing.T, c *Config) { c.Engine = renamed{c.Engine} }, ErrCheckpoint, "(engine "},
 		{"truncated", func(t *testing.T, c *Config) {
 			if err := os.Truncate(c.Checkpoint, 1000); err != nil {
 				t.Fatal(err)
 			}
-		}, "remove it"},
-		{"newer", record(strings.Replace(good.Metadata[checkpointKey], `"version":1`, `"version":2`, 1)), "newer version"},
-		{"no record", record(""), "damaged"},
-		{"step", record(strings.Replace(good.Metadata[checkpointKey], `"step":1`, `"step":-1`, 1)), "damaged"},
+		}, ErrNotCheckpoint, "remove it"},
+		{"not a checkpoint", func(t *testing.T, c *Config) {
+			rewrite(t, c.Checkpoint, &weights.File{Tensors: good.Tensors})
+		}, ErrNotCheckpoint, "name another file"},
+		{"newer", record(strings.Replace(old, `"version":2`, `"version":3`, 1)), ErrCheckpoint, "newer version"},
+		{"older", record(`{"version":1,"fingerprint":"0123","stage":1,"step":1}`), ErrCheckpoint, "older version"},
+		{"no record", record(""), ErrCheckpoint, "damaged"},
+		{"step", record(strings.Replace(old, `"step":1`, `"step":2`, 1)), ErrCheckpoint, "damaged"},
 		{"tensor", func(t *testing.T, c *Config) {
 			f := *good
-			f.Tensors = map[string]weights.Tensor{"student_net.encoder.bn1.weight": weights.FromFloat32([]int{2}, []float32{1, 2})}
+			f.Tensors = maps.Clone(good.Tensors)
+			f.Tensors["student_net.encoder.bn1.weight"] = weights.FromFloat32([]int{2}, []float32{1, 2})
 			rewrite(t, c.Checkpoint, &f)
-		}, "student_net.encoder.bn1.weight"},
+		}, ErrCheckpoint, "student_net.encoder.bn1.weight"},
+		{"missing tensor", func(t *testing.T, c *Config) {
+			f := *good
+			f.Tensors = maps.Clone(good.Tensors)
+			delete(f.Tensors, network.MomentumOf("segmentation_net.head.4.bias"))
+			rewrite(t, c.Checkpoint, &f)
+		}, ErrCheckpoint, "segmentation_net.head.4.bias"},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			c := c
 			c.Checkpoint = filepath.Join(t.TempDir(), "run.checkpoint")
 			rewrite(t, c.Checkpoint, good)
 			test.change(t, &c)
-			if _, err := Run(t.Context(), c); !errors.Is(err, ErrCheckpoint) || !strings.Contains(err.Error(), test.says) || !strings.Contains(err.Error(), c.Checkpoint) {
+			c.Begin = func(Progress) { t.Error("it began") }
+			if _, err := Run(t.Context(), c); !errors.Is(err, test.want) || !strings.Contains(err.Error(), test.says) || !strings.Contains(err.Error(), c.Checkpoint) {
 				t.Errorf("got %v", err)
+			}
+			if !errors.Is(test.want, ErrNotCheckpoint) {
+				return
+			}
+			c.Fresh = true
+			if _, err := Run(t.Context(), c); !errors.Is(err, ErrNotCheckpoint) {
+				t.Errorf("to be replaced: %v", err)
 			}
 		})
 	}
 }
+
+// What a checkpoint belongs to is told by contents: pictures that were moved are
+// the same ones. Its times go on.
+func TestCheckpointContinues(t *testing.T) {
+	c := tiny(t, 2)
+	c.Recipe.StudentSteps, c.Recipe.SegmentationSteps = 1, 1
+	c.Checkpoint = filepath.Join(t.TempDir(), "run.checkpoint")
+	first := run(t, c)
+	if first.Checkpoint != nil || first.Student <= 0 || first.Student > first.Elapsed {
+		t.Errorf("the first run says %v, %v, %v", first.Checkpoint, first.Student, first.Elapsed)
+	}
+	moved := filepath.Join(t.TempDir(), "moved")
+	if err := os.Rename(filepath.Dir(c.Good[0]), moved); err != nil {
+		t.Fatal(err)
+	}
+	for i, path := range c.Good {
+		c.Good[i] = filepath.Join(moved, filepath.Base(path))
+	}
+	leftover := c.Checkpoint + ".0123456789abcdef.tmp"
+	if err := os.WriteFile(leftover, nil, 0o666); err != nil {
+		t.Fatal(err)
+	}
+	var begun Progress
+	c.Begin = func(p Progress) { begun = p }
+	second := run(t, c)
+	if begun.Stage != 2 || begun.Step != 1 || begun.Steps != 1 {
+		t.Errorf("it began with %+v", begun)
+	}
+	if second.Elapsed <= first.Elapsed || second.Student != first.Student || second.Pictures != first.Pictures {
+		t.Errorf("times %v and %v, then %v and %v", first.Elapsed, first.Student, second.Elapsed, second.Student)
+	}
+	if _, err := os.Stat(leftover); err == nil {
+		t.Error("half a checkpoint of a killed run is still there")
+	}
+	c.Recipe.Seed++
+	c.Fresh = true
+	if run(t, c); begun.Stage != 1 || begun.Step != 0 {
+		t.Errorf("anew, it began with %+v", begun)
+	}
+	info, err := os.Stat(c.Checkpoint)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if size, want := info.Size(), CheckpointSize(); size < want/2 || size > want+want/50 {
+		t.Errorf("a checkpoint has %d bytes, not about %d", size, want)
+	}
+}
+
+// Failing textures are such that a file of them gets lost on the way.
+type failingTextures struct {
+	synth.Procedural
+	after *atomic.Int64
+}
+
+func (f failingTextures) Texture(dst *picture.RGB, random *rand.Rand) error {
+	if f.after.Add(-1) < 0 {
+		return errors.New("the texture is gone")
+	}
+	return f.Procedural.Texture(dst, random)
+}
+
+func TestCheckpointBeforeTheErrorOfABatch(t *testing.T) {
+	c := tiny(t, 2)
+	c.Checkpoint = filepath.Join(t.TempDir(), "run.checkpoint")
+	c.Textures = failingTextures{after: new(atomic.Int64)}
+	c.Textures.(failingTextures).after.Store(int64(2 * c.Recipe.Batch))
+	if _, err := Run(t.Context(), c); err == nil || !strings.Contains(err.Error(), "the texture is gone") {
+		t.Fatalf("got %v", err)
+	}
+	c.Textures.(failingTextures).after.Store(1000)
+	var begun Progress
+	c.Begin = func(p Progress) { begun = p }
+	if run(t, c); begun.Step != 2 {
+		t.Errorf("it went on with %+v", begun)
+	}
+}
+
+// textureFolder holds one texture.
+func textureFolder(t *testing.T) synth.Textures {
+	t.Helper()
+	folder, err := synth.OpenFolder(filepath.Dir(drawParts(t, 1)[0]), 1<<20)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return folder
+}
+
+// A renamed engine stands for another version.
+type renamed struct{ engine.Engine }
+
+func (renamed) Name() string { return "another" }
 
 func record(text string) func(*testing.T, *Config) {
 	return func(t *testing.T, c *Config) {

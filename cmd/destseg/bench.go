@@ -66,10 +66,10 @@ Other work on the machine slows both. Let there be none.`,
 	f.SortFlags = false
 	batchesFlag(f, &o.inference, "inference", "batches to inspect, as in 1,8,32, or none")
 	batchesFlag(f, &o.training, "training", "batches to train with, or none")
-	countFlag(f, &o.seconds, 1, "seconds", "to spend on each, at least")
+	countFlag(f, &o.seconds, 1, 3600, "seconds", "to spend on each, at least")
 	sizeFlag(f, &o.size)
 	f.BoolVar(&o.layers, "layers", false, "list the layers, the longest first")
-	countFlag(f, &o.loaders, 0, "loaders", "goroutines that prepare pictures, 0 for one a processor")
+	countFlag(f, &o.loaders, 0, maxWorkers, "loaders", "goroutines that prepare pictures, 0 for one a processor")
 	f.StringVar(&o.json, "json", "", "`FILE` for everything as JSON, - for the standard output\nin place of the tables; the format may change until version 1.0")
 	computingFlags(f, &o.computing)
 	return command

@@ -2,6 +2,7 @@ package main
 
 import (
 	"fmt"
+	"os"
 
 	"github.com/spf13/pflag"
 
@@ -68,6 +69,9 @@ const textureMemory = 1 << 30
 func (s synthesis) openTextures(memory int) (synth.Textures, error) {
 	if s.textures == "" {
 		return nil, nil
+	}
+	if info, err := os.Stat(s.textures); err == nil && !info.IsDir() {
+		return nil, fmt.Errorf("%s: is a file; name the folder that holds the textures", s.textures)
 	}
 	folder, err := synth.OpenFolder(s.textures, memory)
 	if err != nil {

@@ -2,7 +2,9 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"path/filepath"
 
@@ -14,6 +16,7 @@ import (
 	"github.com/destseg/destseg/demoset"
 	"github.com/destseg/destseg/internal/memory"
 	"github.com/destseg/destseg/picture"
+	"github.com/destseg/destseg/train"
 )
 
 type demoOptions struct {
@@ -25,6 +28,7 @@ type demoOptions struct {
 
 func newDemo(c *console) *cobra.Command {
 	o := demoOptions{folder: "destseg-demo", kind: demoset.Machined, pictures: 100, trainOptions: usualTraining()}
+	o.force = true // the folder is its own
 	o.steps = steps{250, 500}
 	o.batch = 8
 	o.size = size{128, 128}
@@ -41,6 +45,7 @@ kind of defect and what was found (sheet.png), and one for each test picture.`,
   destseg demo --kind woven -o cloth`,
 		Args: noArguments,
 		RunE: func(command *cobra.Command, _ []string) error {
+			outliveReaders()
 			return o.run(command.Context(), c)
 		},
 	}
@@ -48,11 +53,12 @@ kind of defect and what was found (sheet.png), and one for each test picture.`,
 	f.SortFlags = false
 	f.StringVarP(&o.folder, "output", "o", o.folder, "`DIR` to put everything into")
 	kindFlag(f, &o.kind)
-	countFlag(f, &o.pictures, 1, "pictures", "good pictures to train on")
+	countFlag(f, &o.pictures, 1, 100_000, "pictures", "good pictures to train on")
 	stepsFlag(f, &o.steps)
-	countFlag(f, &o.batch, 1, "batch", "pictures a step")
+	countFlag(f, &o.batch, 1, train.MaxBatch, "batch", "pictures a step")
 	sizeFlag(f, &o.size)
 	seedFlag(f, &o.seed)
+	freshFlag(f, &o.fresh)
 	computingFlags(f, &o.computing)
 	return command
 }
@@ -76,12 +82,17 @@ func kindFlag(f *pflag.FlagSet, to *demoset.Kind) {
 func (o demoOptions) run(ctx context.Context, c *console) error {
 	data := filepath.Join(o.folder, o.kind.String())
 	marked := filepath.Join(o.folder, "marked")
+	_, err := os.Stat(o.folder)
+	made := errors.Is(err, fs.ErrNotExist)
 	for _, folder := range []string{data, marked} {
 		if err := outputFolder(folder); err != nil {
 			return err
 		}
 	}
 	if err := o.draw(ctx, c, data); err != nil {
+		if made { // so all in it was drawn just now
+			os.RemoveAll(o.folder)
+		}
 		return err
 	}
 	o.output = data + ".safetensors"

@@ -3,6 +3,8 @@ package main
 import (
 	"errors"
 	"io/fs"
+	"os"
+	"slices"
 	"strings"
 )
 
@@ -11,12 +13,13 @@ import (
 // there are any, a list.
 func explain(err error) string {
 	text := err.Error()
-	for _, cause := range pathErrors(err) {
+	causes := pathErrors(err)
+	for _, cause := range causes {
 		text = strings.ReplaceAll(text, cause.Error(), cause.Path+": "+remedy(cause.Err))
 	}
 	for {
 		before, after, found := strings.Cut(text, ": ")
-		if !found || !ownPackage(before) {
+		if !found || !ownPackage(before) || isPath(before, causes) {
 			break
 		}
 		text = after
@@ -32,6 +35,13 @@ func ownPackage(prefix string) bool {
 		return true
 	}
 	return false
+}
+
+// isPath reports whether a word at the head of an error names a file or folder of
+// the user, who may well have one called train.
+func isPath(word string, causes []*fs.PathError) bool {
+	_, err := os.Lstat(word)
+	return err == nil || slices.ContainsFunc(causes, func(e *fs.PathError) bool { return e.Path == word })
 }
 
 // pathErrors collects the errors of the file system in the tree under err.

@@ -95,7 +95,7 @@ func TestFailures(t *testing.T) {
 		{"train missing", "destseg train: missing: no such file or folder; check the path"},
 		{"train text.safetensors", "it is a file; name the folder that holds the pictures"},
 		{"train kinds", "no good pictures to learn from; put them under train/good"},
-		{"train mixed", "text.jpg: not a picture this program reads"},
+		{"train mixed", "4 of 5 can't be read; repair them or take them away:"},
 		{"train one -o missing/x.safetensors", "missing: no such folder; make it first"},
 		{"train one -o empty", "empty: is a folder; name a file in it"},
 		{"train one -o " + os.DevNull, "is no ordinary file"},

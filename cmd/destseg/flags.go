@@ -12,6 +12,7 @@ import (
 	"github.com/destseg/destseg"
 	"github.com/destseg/destseg/engine"
 	"github.com/destseg/destseg/synth"
+	"github.com/destseg/destseg/train"
 )
 
 // A value is a flag that is checked while the command line is read.
@@ -77,8 +78,8 @@ func parseSteps(s string) (steps, error) {
 	first, second, ok := strings.Cut(s, "+")
 	student, err1 := strconv.Atoi(first)
 	segmentation, err2 := strconv.Atoi(second)
-	if !ok || err1 != nil || err2 != nil || student < 1 || segmentation < 1 {
-		return steps{}, errors.New("expected the steps of both stages, as in 1000+4000")
+	if !ok || err1 != nil || err2 != nil || student < 1 || segmentation < 1 || max(student, segmentation) > train.MaxSteps {
+		return steps{}, errors.New("expected the steps of both stages, at least 1 each, as in 1000+4000")
 	}
 	return steps{student, segmentation}, nil
 }
@@ -96,7 +97,10 @@ func rotationFlag(f *pflag.FlagSet, to **synth.Rotation) {
 			return nil, nil
 		}
 		rotation := new(synth.Rotation)
-		return rotation, rotation.UnmarshalText([]byte(s))
+		if rotation.UnmarshalText([]byte(s)) != nil {
+			return nil, errors.New("expected none, slight, full or auto")
+		}
+		return rotation, nil
 	}
 	print := func(r *synth.Rotation) string {
 		if r == nil {
@@ -173,12 +177,16 @@ func oneOf(choices []string) string {
 	return strings.Join(choices[:last], ", ") + " or " + choices[last]
 }
 
-// countFlag defines a flag for a whole number of at least least.
-func countFlag(f *pflag.FlagSet, to *int, least int, name, usage string) {
+// maxWorkers is the most threads or goroutines that can be asked for; beyond the
+// processors of any machine more of them only take memory.
+const maxWorkers = 1024
+
+// countFlag defines a flag for a whole number from least to most.
+func countFlag(f *pflag.FlagSet, to *int, least, most int, name, usage string) {
 	parse := func(s string) (int, error) {
 		n, err := strconv.Atoi(s)
-		if err != nil || n < least || n > math.MaxInt32 {
-			return 0, fmt.Errorf("expected a whole number of at least %d", least)
+		if err != nil || n < least || n > most {
+			return 0, fmt.Errorf("expected a whole number from %d to %d", least, most)
 		}
 		return n, nil
 	}
@@ -214,9 +222,16 @@ type computing struct {
 func computingFlags(f *pflag.FlagSet, to *computing) {
 	to.engine = "auto"
 	choiceFlag(f, &to.engine, "engine", "NAME", "onednn, plain (slow, needs nothing but Go), or auto", "auto", "onednn", "plain")
-	f.Var(value[engine.Precision]{&to.precision, "KIND", engine.ParsePrecision, engine.Precision.String},
+	parse := func(s string) (engine.Precision, error) {
+		p, err := engine.ParsePrecision(s)
+		if err != nil {
+			err = errors.New("expected fp32, bf16 or auto")
+		}
+		return p, err
+	}
+	f.Var(value[engine.Precision]{&to.precision, "KIND", parse, engine.Precision.String},
 		"precision", "fp32, bf16, or auto: bf16 where the processor has it")
-	countFlag(f, &to.threads, 0, "threads", "processors to use, 0 for all")
+	countFlag(f, &to.threads, 0, maxWorkers, "threads", "processors to use, 0 for all")
 }
 
 func seedFlag(f *pflag.FlagSet, to *uint64) {

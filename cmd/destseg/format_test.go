@@ -97,6 +97,8 @@ func TestParseSize(t *testing.T) {
 }
 
 func TestExplain(t *testing.T) {
+	t.Chdir(t.TempDir())
+	writeFile(t, "weights/part.png", nil)
 	missing := &fs.PathError{Op: "open", Path: "a/b.png", Err: syscall.ENOENT}
 	for _, test := range []struct {
 		err  error
@@ -105,8 +107,10 @@ func TestExplain(t *testing.T) {
 		{errors.New("as it is"), "as it is"},
 		{missing, "a/b.png: no such file or folder; check the path"},
 		{fmt.Errorf("synth: texture folder: %w", missing), "texture folder: a/b.png: no such file or folder; check the path"},
-		{fmt.Errorf("train: weights: broken"), "broken"},
+		{fmt.Errorf("train: synth: broken"), "broken"},
 		{fmt.Errorf("a: train: broken"), "a: train: broken"},
+		{errors.New("weights: no pictures found"), "weights: no pictures found"}, // a folder of the user
+		{&fs.PathError{Op: "stat", Path: "train", Err: syscall.ENOENT}, "train: no such file or folder; check the path"},
 		{errors.Join(missing, errors.New("second")), "a/b.png: no such file or folder; check the path\n  second"},
 		{&fs.PathError{Op: "write", Path: "x", Err: syscall.ENOSPC}, "x: the disk is full; make room and try again"},
 		{&fs.PathError{Op: "open", Path: "x", Err: syscall.EACCES}, "x: permission denied; check who may read or write it"},

@@ -24,7 +24,15 @@ var update = flag.Bool("update", false, "write the texts in testdata anew")
 // shared is a folder for what tests read and none changes.
 var shared string
 
+// asProgram, set in the environment, makes the test binary the program, for tests
+// of what signals do to it.
+const asProgram = "DESTSEG_TEST_AS_PROGRAM"
+
 func TestMain(m *testing.M) {
+	if os.Getenv(asProgram) != "" {
+		main()
+		return
+	}
 	flag.Parse()
 	code, err := func() (int, error) {
 		var err error

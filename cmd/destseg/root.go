@@ -7,9 +7,12 @@ import (
 	"io"
 	"os"
 	"os/signal"
+	"strings"
 	"syscall"
 
 	"github.com/spf13/cobra"
+
+	"github.com/destseg/destseg"
 )
 
 // Exit statuses.
@@ -18,16 +21,27 @@ const (
 	exitUsage  = 2
 )
 
-// interruptible returns a context that ends with the first Ctrl-C or SIGTERM.
-// The second one kills the program as if it were not handled.
+// interruptible returns a context that ends with the first Ctrl-C, SIGTERM, or
+// SIGHUP when the terminal goes away. The second one kills the program as if it were
+// not handled, but for SIGHUP, which comes from the shell and from the system.
 func interruptible(stderr io.Writer) context.Context {
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	signals := []os.Signal{os.Interrupt, syscall.SIGTERM}
+	if !signal.Ignored(syscall.SIGHUP) { // else nohup started the program
+		signals = append(signals, syscall.SIGHUP)
+	}
+	ctx, stop := signal.NotifyContext(context.Background(), signals...)
 	context.AfterFunc(ctx, func() {
+		signal.Ignore(syscall.SIGHUP)
 		stop()
 		fmt.Fprintln(stderr, "\nInterrupted: finishing what is under way. Ctrl-C again quits at once.")
 	})
 	return ctx
 }
+
+// outliveReaders lets a long piece of work go on when nobody reads what it prints
+// any more, because tee died of the same Ctrl-C, or head has seen enough. Without it
+// the program ends at once, which is right for one whose results are its lines.
+func outliveReaders() { signal.Ignore(syscall.SIGPIPE) }
 
 // run executes one command line and returns the exit status.
 func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
@@ -52,8 +66,9 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 // newRoot assembles the program. Each subcommand has a file of its own.
 func newRoot(c *console) *cobra.Command {
 	root := &cobra.Command{
-		Use:   "destseg",
-		Short: "Finds defects in pictures after seeing only good ones",
+		Use:     "destseg",
+		Version: destseg.Version(),
+		Short:   "Finds defects in pictures after seeing only good ones",
 		Long: `destseg learns from pictures of good parts what good looks like, and then finds
 and marks what is different: scratches, dents, stains, missing pieces.`,
 		Example: `  destseg demo                                          try it, without any data
@@ -74,6 +89,9 @@ and marks what is different: scratches, dents, stains, missing pieces.`,
 		SuggestionsMinimumDistance: 2,
 		CompletionOptions:          cobra.CompletionOptions{HiddenDefaultCmd: true},
 	}
+	root.SetVersionTemplate("destseg {{.Version}}\n")
+	// "destseg [flags]" alone does nothing.
+	root.SetUsageTemplate(strings.Replace(root.UsageTemplate(), "{{if .Runnable}}", "{{if and .Runnable .HasParent}}", 1))
 	root.SetOut(c.out)
 	root.SetErr(c.err)
 	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return &usageError{err} })
@@ -92,9 +110,12 @@ func newHelp(root *cobra.Command) *cobra.Command {
 		Short:   "Tells about a subcommand",
 		Example: "  destseg help train",
 		RunE: func(_ *cobra.Command, args []string) error {
-			about, _, err := root.Find(args)
+			about, rest, err := root.Find(args)
 			if err != nil || about == root && len(args) > 0 {
 				return unknownCommand(root, args[0])
+			}
+			if len(rest) > 0 {
+				return wrongUsage("unexpected argument %q", rest[0])
 			}
 			about.InitDefaultHelpFlag()
 			return about.Help()

@@ -61,6 +61,7 @@ func TestUsage(t *testing.T) {
 		{[]string{"trian"}, `there is no subcommand "trian"; did you mean train?`},
 		{[]string{"help", "nothing"}, `there is no subcommand "nothing"`},
 		{[]string{"--bogus"}, "unknown flag: --bogus"},
+		{[]string{"help", "train", "extra"}, `unexpected argument "extra"`},
 		{[]string{"version", "1"}, `unexpected argument "1"`},
 		{[]string{"demo", "extra"}, `unexpected argument "extra"`},
 		{[]string{"demo", "--kind", "wood"}, "expected machined or woven"},
@@ -72,13 +73,15 @@ func TestUsage(t *testing.T) {
 		{[]string{"train", data, "--size", "32x"}, "multiples of 32"},
 		{[]string{"train", data, "--size", "999999968"}, "multiples of 32"},
 		{[]string{"train", data, "--steps", "5"}, "as in 1000+4000"},
-		{[]string{"train", data, "--steps", "0+5"}, "as in 1000+4000"},
-		{[]string{"train", data, "--batch", "0"}, "a whole number of at least 1"},
+		{[]string{"train", data, "--steps", "0+5"}, "at least 1 each"},
+		{[]string{"train", data, "--batch", "0"}, "a whole number from 1 to 4096"},
+		{[]string{"train", data, "--batch", "1000000"}, "a whole number from 1 to 4096"},
+		{[]string{"train", data, "--threads", "100000"}, "a whole number from 0 to 1024"},
 		{[]string{"train", data, "--seed", "-1"}, "a whole number of at least 0"},
 		{[]string{"train", data, "--cache", "much"}, "as in 2GiB or 500MB"},
-		{[]string{"train", data, "--rotation", "some"}, "none, slight or full"},
+		{[]string{"train", data, "--rotation", "some"}, "expected none, slight, full or auto"},
 		{[]string{"train", data, "--min-opacity", "0"}, "above 0 and up to 1"},
-		{[]string{"train", data, "--precision", "fp8"}, "auto, fp32 and bf16"},
+		{[]string{"train", data, "--precision", "fp8"}, "expected fp32, bf16 or auto"},
 		{[]string{"train", data, "--engine", "abacus"}, "auto, onednn or plain"},
 		{[]string{"train", data, "-o", "x", "--checkpoint", "x"}, "name the same file"},
 		{[]string{"predict"}, "DETECTOR is missing"},
@@ -90,8 +93,8 @@ func TestUsage(t *testing.T) {
 		{[]string{"predict", detector, data, "--pixel-threshold", "-0.1"}, "expected a number from 0 to 1"},
 		{[]string{"eval", detector}, "DATA is missing"},
 		{[]string{"eval", detector, data, data}, "unexpected argument"},
-		{[]string{"synth", data, "--count", "0"}, "a whole number of at least 1"},
 		{[]string{"synth", data, "-o", "x.webp"}, "as .png or .jpg, not as .webp"},
+		{[]string{"synth", data, "--count", "0"}, "a whole number from 1 to 1000"},
 	} {
 		t.Run(strings.Join(test.args, " "), func(t *testing.T) {
 			t.Chdir(t.TempDir())
@@ -113,5 +116,8 @@ func TestVersion(t *testing.T) {
 	o := succeed(t, "version")
 	if !strings.HasPrefix(o.stdout, "destseg ") || !strings.Contains(o.stdout, "engine plain") {
 		t.Errorf("version says %q", o.stdout)
+	}
+	if flag := succeed(t, "--version").stdout; !strings.HasPrefix(o.stdout, strings.TrimSpace(flag)+",") {
+		t.Errorf("--version says %q", flag)
 	}
 }

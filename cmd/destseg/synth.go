@@ -38,7 +38,7 @@ DATA is a folder of good pictures or a data set in the layout of MVTec AD.`,
 	f := command.Flags()
 	f.SortFlags = false
 	f.StringVarP(&o.output, "output", "o", o.output, "`FILE` to write, PNG or JPEG by its ending")
-	countFlag(f, &o.count, 1, "count", "samples to draw")
+	countFlag(f, &o.count, 1, 1000, "count", "samples to draw")
 	sizeFlag(f, &o.size)
 	o.synthesis.flags(f)
 	return command

@@ -7,13 +7,15 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
-	"time"
+	"strings"
 
 	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
 
 	"github.com/destseg/destseg"
 	"github.com/destseg/destseg/dataset"
 	"github.com/destseg/destseg/engine"
+	"github.com/destseg/destseg/internal/disk"
 	"github.com/destseg/destseg/internal/memory"
 	"github.com/destseg/destseg/teacher"
 	"github.com/destseg/destseg/train"
@@ -27,7 +29,7 @@ type trainOptions struct {
 	teacher          string // "builtin" or a file
 	checkpoint       string // empty: beside the output
 	every            int
-	fresh            bool
+	fresh, force     bool
 	loaders          int
 	cache            int64
 	synthesis
@@ -56,13 +58,17 @@ func newTrain(c *console) *cobra.Command {
 		Long: `train makes a detector from the good pictures of DATA, which is a plain folder of
 them or a data set in the layout of MVTec AD (its train/good is used).
 
+The usual settings are those of the paper and take about 9 hours on two cores;
+--steps 200+400 takes about an hour. The progress tells the time left.
+
 Ctrl-C finishes the step and writes a checkpoint; the same command continues from
 there. A second Ctrl-C quits at once, and the last regular checkpoint is what
 remains.`,
-		Example: `  destseg train parts/good -o parts.safetensors
+		Example: `  destseg train parts/good -o parts.safetensors --steps 200+400
   destseg train mvtec_ad/bottle -o bottle.safetensors --textures dtd/images --steps 1000+4000`,
 		Args: arguments("DATA"),
 		RunE: func(command *cobra.Command, args []string) error {
+			outliveReaders()
 			summary, err := o.run(command.Context(), c, args[0])
 			if err != nil {
 				return err
@@ -77,17 +83,22 @@ remains.`,
 	f.StringVarP(&o.output, "output", "o", o.output, "detector `FILE` to write")
 	f.StringVar(&o.category, "category", "", "`NAME` of what the pictures show (default: that of the folder)")
 	stepsFlag(f, &o.steps)
-	countFlag(f, &o.batch, 1, "batch", "pictures a step")
+	countFlag(f, &o.batch, 1, train.MaxBatch, "batch", "pictures a step")
 	sizeFlag(f, &o.size)
 	f.StringVar(&o.teacher, "teacher", o.teacher, "ResNet-18 to learn from: builtin, or a safetensors or PyTorch `FILE`")
 	o.synthesis.flags(f)
 	f.StringVar(&o.checkpoint, "checkpoint", "", "`FILE` to continue from and to write on the way\n(default: the output with .checkpoint)")
-	countFlag(f, &o.every, 1, "every", "steps between checkpoints")
-	f.BoolVar(&o.fresh, "fresh", false, "remove the checkpoint and begin anew")
-	countFlag(f, &o.loaders, 0, "loaders", "goroutines that prepare pictures, 0 for one a processor")
+	countFlag(f, &o.every, 1, train.MaxSteps, "every", "steps between checkpoints")
+	freshFlag(f, &o.fresh)
+	f.BoolVar(&o.force, "force", false, "replace the detector that is there")
+	countFlag(f, &o.loaders, 0, maxWorkers, "loaders", "goroutines that prepare pictures, 0 for one a processor")
 	bytesFlag(f, &o.cache, "cache", "memory for decoded pictures")
 	computingFlags(f, &o.computing)
 	return command
+}
+
+func freshFlag(f *pflag.FlagSet, to *bool) {
+	f.BoolVar(to, "fresh", false, "begin anew in place of the checkpoint that is there")
 }
 
 // recipe returns what to train, for a category.
@@ -116,7 +127,19 @@ func (o trainOptions) run(ctx context.Context, c *console, data string) (summary
 	if o.output, err = outputFile(o.output); err != nil {
 		return nil, err
 	}
-	if o.checkpoint, err = o.checkpointFile(c); err != nil {
+	if o.checkpoint == "" {
+		o.checkpoint = o.output + ".checkpoint"
+	}
+	if o.checkpoint, err = outputFile(o.checkpoint); err != nil {
+		return nil, err
+	}
+	if sameFile(o.checkpoint, o.output) {
+		return nil, wrongUsage("--checkpoint and --output name the same file, %s", o.output)
+	}
+	if err := o.mayReplace(); err != nil {
+		return nil, err
+	}
+	if err := o.checkRoom(disk.Free); err != nil {
 		return nil, err
 	}
 	t, err := teacher.Load(o.teacher)
@@ -133,17 +156,12 @@ func (o trainOptions) run(ctx context.Context, c *console, data string) (summary
 	}
 
 	recipe := o.recipe(o.category)
-	c.note("%s: %s at %s, %v steps of %d on %s", o.category, formatCount(len(good), "good picture"), pixels(o.size), o.steps, o.batch, e.Name())
-	const few = 10
-	if len(good) < few {
-		c.note("warning: so few pictures hardly show how good parts vary; some dozens are usual")
-	}
-	times := stageTimes{start: time.Now()}
-	result, err := o.learn(ctx, c, &times, train.Config{
+	c.note("reading %s", formatCount(len(good), "picture"))
+	result, course, err := o.learn(ctx, c, train.Config{
 		Engine: e, Options: engine.Options{Precision: o.precision, Threads: o.threads},
 		Recipe: recipe, Teacher: t.Weights, Good: good, Textures: textures,
 		Pictures: dataset.NewCache(recipe.Width, recipe.Height, o.cache),
-		Loaders:  o.loaders, Checkpoint: o.checkpoint, Every: o.every,
+		Loaders:  o.loaders, Checkpoint: o.checkpoint, Fresh: o.fresh, Every: o.every,
 	})
 	if err != nil {
 		return nil, err
@@ -154,47 +172,77 @@ func (o trainOptions) run(ctx context.Context, c *console, data string) (summary
 		Preprocessing: destseg.StandardPreprocessing(recipe.Width, recipe.Height),
 		Recipe:        recipe,
 		Teacher:       destseg.TeacherRecord{Name: t.Name, Digest: t.Digest},
+		Pictures:      destseg.PicturesRecord{Count: len(good), Digest: result.Pictures},
 		Textures:      texturesName(o.textures),
 		Engine:        e.Name(),
 		Seconds:       result.Elapsed.Seconds(),
 	}
 	if err := o.finish(ctx, c, e, &record, result, good); err != nil {
-		return nil, err
+		return nil, o.keep(err, record, result)
 	}
 	os.Remove(o.checkpoint) // it has served
-	return o.summary(record, result, times), nil
+	return append(o.summary(record, result), course.rows()...), nil
 }
 
-// checkpointFile returns where the checkpoint goes, and removes the one that is
-// there if it is not wanted.
-func (o trainOptions) checkpointFile(c *console) (string, error) {
-	path := o.checkpoint
-	if path == "" {
-		path = o.output + ".checkpoint"
+// mayReplace refuses to write the detector in place of a file that the user would
+// miss.
+func (o trainOptions) mayReplace() error {
+	_, _, err := destseg.Read(o.output)
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		return nil
+	case err != nil && !errors.Is(err, destseg.ErrRecord) && !errors.Is(err, destseg.ErrNewer) && !errors.Is(err, destseg.ErrTensors):
+		return fmt.Errorf("%s: there is a file that is no detector; name another one with --output", o.output)
+	case o.force:
+		return nil
 	}
-	path, err := outputFile(path)
-	if err != nil {
-		return "", err
+	if _, err := os.Stat(o.checkpoint); err == nil && !o.fresh {
+		return nil // what is continued was allowed before
 	}
-	if path == o.output {
-		return "", wrongUsage("--checkpoint and --output name the same file, %s", path)
-	}
-	if o.fresh {
-		if err := os.Remove(path); err != nil && !errors.Is(err, fs.ErrNotExist) {
-			return "", err
+	return fmt.Errorf("%s: there is a detector already; --force replaces it, --output names another file", o.output)
+}
+
+// A course tells what a training went through.
+type course struct {
+	reached string    // the last step
+	losses  [2]string // last ones of the stages; empty for one that a checkpoint brought
+}
+
+func (c course) rows() [][2]string {
+	var list []string
+	for i, loss := range c.losses {
+		if loss != "" {
+			list = append(list, fmt.Sprintf("%s of the %s", loss, networkOf(i+1)))
 		}
-	} else if _, err := os.Stat(path); err == nil {
-		c.note("continuing from %s; --fresh would begin anew", path)
 	}
-	return path, nil
+	if list == nil {
+		return nil
+	}
+	return [][2]string{{"last loss", strings.Join(list, ", ")}}
 }
 
-// stageTimes measures the stages of a run.
-type stageTimes struct{ start, studentDone time.Time }
+// networkOf names the network that a stage trains.
+func networkOf(stage int) string { return [...]string{"student", "segmentation network"}[stage-1] }
 
 // learn runs the training and shows how it goes.
-func (o trainOptions) learn(ctx context.Context, c *console, times *stageTimes, config train.Config) (train.Result, error) {
+func (o trainOptions) learn(ctx context.Context, c *console, config train.Config) (train.Result, course, error) {
+	config.Begin = func(p train.Progress) {
+		rotation := config.Recipe.Rotation.String()
+		if o.rotation == nil {
+			rotation += " (auto)"
+		}
+		c.note("%s: %s at %s, rotation %s, %v steps of %d on %s", o.category, formatCount(len(config.Good), "good picture"),
+			pixels(o.size), rotation, o.steps, o.batch, config.Engine.Name())
+		const few = 10
+		if len(config.Good) < few {
+			c.note("warning: so few pictures hardly show how good parts vary; some dozens are usual")
+		}
+		if p.Stage > 1 || p.Step > 0 {
+			c.note("continuing from %s after step %d of %d of the %s; --fresh would begin anew", o.checkpoint, p.Step, p.Steps, networkOf(p.Stage))
+		}
+	}
 	var m *meter
+	var course course
 	stage := 0
 	warned := false
 	config.Progress = func(p train.Progress) {
@@ -206,14 +254,18 @@ func (o trainOptions) learn(ctx context.Context, c *console, times *stageTimes, 
 			m = c.meter([...]string{"student", "segmentation"}[stage-1], p.Steps)
 		}
 		loss := p.Cosine
-		if stage == 1 {
-			times.studentDone = time.Now()
-		} else {
+		if stage == 2 {
 			loss = p.Focal + p.L1
 		}
-		details := []string{fmt.Sprintf("loss %.4f", loss)}
+		course.losses[stage-1] = fmt.Sprintf("%.4f", loss)
+		course.reached = fmt.Sprintf("step %d of %d of the %s, loss %.4f", p.Step, p.Steps, networkOf(stage), loss)
+		var details []string
+		if p.Remaining > 0 { // first, because a narrow terminal cuts the end off
+			details = append(details, formatTime(p.Remaining)+" left")
+		}
+		details = append(details, fmt.Sprintf("loss %.4f", loss))
 		if p.Speed > 0 {
-			details = append(details, fmt.Sprintf("%.3g pictures/s", p.Speed), formatTime(p.Remaining)+" left")
+			details = append(details, fmt.Sprintf("%.3g pictures/s", p.Speed))
 		}
 		m.update(p.Step, details...)
 		if p.Checkpoint != nil && !warned {
@@ -225,24 +277,30 @@ func (o trainOptions) learn(ctx context.Context, c *console, times *stageTimes, 
 	if m != nil {
 		m.close()
 	}
-	if errors.Is(err, train.ErrInterrupted) && errors.Is(err, context.Cause(ctx)) { // else the checkpoint failed
-		return result, o.interrupted()
+	switch {
+	case errors.Is(err, train.ErrInterrupted) && errors.Is(err, context.Cause(ctx)): // else the checkpoint failed
+		err = o.interrupted(course.reached)
+	case errors.Is(err, train.ErrCheckpoint):
+		err = fmt.Errorf("%w (--fresh)", err)
 	}
-	return result, err
+	return result, course, err
 }
 
-// interrupted is the error of a run that the user ended and whose checkpoint is
-// there.
-func (o trainOptions) interrupted() error {
-	return fmt.Errorf("%w; the same command continues from %s", errInterrupted, o.checkpoint)
+// interrupted is the error of a run that the user ended after it had reached a
+// step, if it had.
+func (o trainOptions) interrupted(reached string) error {
+	err := errInterrupted
+	if reached != "" {
+		err = fmt.Errorf("%w at %s", err, reached)
+	}
+	if _, missing := os.Stat(o.checkpoint); missing != nil {
+		return err
+	}
+	return fmt.Errorf("%w; the same command continues from %s", err, o.checkpoint)
 }
 
 // finish sets the threshold and writes the detector.
 func (o trainOptions) finish(ctx context.Context, c *console, e engine.Engine, record *destseg.Record, result train.Result, good []string) error {
-	var err error
-	if record.Pictures, err = destseg.DigestPictures(good); err != nil {
-		return err
-	}
 	d, err := destseg.New(*record, result.Weights,
 		destseg.WithEngine(e), destseg.WithPrecision(o.precision), destseg.WithThreads(o.threads))
 	if err != nil {
@@ -254,7 +312,7 @@ func (o trainOptions) finish(ctx context.Context, c *console, e engine.Engine, r
 	defer m.close()
 	threshold, err := destseg.ProvisionalThreshold(ctx, d, good, func(done, _ int) { m.update(done) })
 	if ctx.Err() != nil {
-		return o.interrupted()
+		return errInterrupted
 	}
 	if err != nil {
 		return err
@@ -263,13 +321,27 @@ func (o trainOptions) finish(ctx context.Context, c *console, e engine.Engine, r
 	return destseg.Save(o.output, *record, result.Weights)
 }
 
-// summary tells what a training came to.
-func (o trainOptions) summary(r destseg.Record, result train.Result, times stageTimes) [][2]string {
-	elapsed := formatTime(result.Elapsed)
-	if !times.studentDone.IsZero() { // else a checkpoint brought that stage
-		student := times.studentDone.Sub(times.start)
-		elapsed += fmt.Sprintf(": student %s, segmentation %s", formatTime(student), formatTime(result.Elapsed-student))
+// keep is the error of a training that is over and could not become a detector: it
+// tells where the weights are.
+func (o trainOptions) keep(err error, record destseg.Record, result train.Result) error {
+	if result.Checkpoint == nil {
+		return fmt.Errorf("%w; the training is done and kept: the same command goes on from %s", err, o.checkpoint)
 	}
+	folder, lost := os.MkdirTemp("", "destseg-*")
+	path := filepath.Join(folder, filepath.Base(o.output))
+	if lost == nil {
+		lost = destseg.Save(path, record, result.Weights)
+	}
+	if lost != nil {
+		return fmt.Errorf("%w\nand there is no room for the trained weights elsewhere: %w", err, lost)
+	}
+	return fmt.Errorf("%w; the trained detector is in %s: move it to where you want it", err, path)
+}
+
+// summary tells what a training came to.
+func (o trainOptions) summary(r destseg.Record, result train.Result) [][2]string {
+	elapsed := fmt.Sprintf("%s: student %s, segmentation %s",
+		formatTime(result.Elapsed), formatTime(result.Student), formatTime(result.Elapsed-result.Student))
 	rows := [][2]string{
 		{"detector", o.output + fileSize(o.output)},
 		{"trained on", fmt.Sprintf("%s of %s, %s, %v steps of %d", formatCount(r.Pictures.Count, "good picture"), r.Category, pixels(o.size), o.steps, o.batch)},
@@ -283,10 +355,14 @@ func (o trainOptions) summary(r destseg.Record, result train.Result, times stage
 	return append(rows, thresholdRows(r.Threshold)...)
 }
 
-// texturesName names what is blended in, for the record.
+// texturesName names what is blended in, for the record: the folder with the one
+// above it, since many are called images.
 func texturesName(folder string) string {
 	if folder == "" {
 		return "procedural"
 	}
-	return filepath.Base(filepath.Clean(folder))
+	if absolute, err := filepath.Abs(folder); err == nil {
+		folder = absolute
+	}
+	return filepath.ToSlash(filepath.Join(filepath.Base(filepath.Dir(folder)), filepath.Base(folder)))
 }

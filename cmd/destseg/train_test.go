@@ -3,14 +3,18 @@ package main
 import (
 	"bytes"
 	"context"
+	"errors"
 	"os"
 	"path/filepath"
 	"reflect"
+	"runtime"
 	"strings"
 	"sync"
 	"testing"
 
 	"github.com/destseg/destseg"
+	"github.com/destseg/destseg/internal/disk"
+	"github.com/destseg/destseg/train"
 )
 
 // tiny are the flags of a training that learns nothing in no time.
@@ -45,13 +49,17 @@ func TestTrain(t *testing.T) {
 			t.Errorf("the summary lacks %q:\n%s", text, o.stdout)
 		}
 	}
-	for _, text := range []string{"flange: 3 good pictures", "student 1/2, loss", "segmentation 2/2, loss", "warning: so few pictures"} {
+	for _, text := range []string{"flange: 3 good pictures", "student 1/2, loss", "segmentation 2/2, loss", "warning: so few pictures", "rotation none (auto)"} {
 		if !strings.Contains(o.stderr, text) {
 			t.Errorf("the progress lacks %q:\n%s", text, o.stderr)
 		}
 	}
 	if left := listing(t, "."); strings.Count(left, "\n") != 1 {
 		t.Errorf("more than a detector left:\n%s", left)
+	}
+	if o := command(t.Context(), append([]string{"train", data, "-o", "whole.safetensors"}, tiny...)...); o.code != exitFailed ||
+		!strings.Contains(o.stderr, "whole.safetensors: there is a detector already; --force replaces it") {
+		t.Errorf("trained again: exit status %d:\n%s", o.code, o.stderr)
 	}
 	record, whole, err := destseg.Read("whole.safetensors")
 	if err != nil {
@@ -74,14 +82,17 @@ func TestTrain(t *testing.T) {
 		if code := run(ctx, args, &stdout, stderr); code != exitFailed {
 			t.Fatalf("interrupted at %s: exit status %d\n%s", text, code, stderr.all.String())
 		}
-		if said := stderr.all.String(); !strings.Contains(said, "destseg train: interrupted; the same command continues from parts.safetensors.checkpoint\n") {
+		if said := stderr.all.String(); !strings.Contains(said, "destseg train: interrupted at step 1 of 2 of the "+strings.Fields(text)[0]) {
+			t.Errorf("interrupted at %s:\n%s", text, said)
+		}
+		if said := stderr.all.String(); !strings.Contains(said, "; the same command continues from parts.safetensors.checkpoint\n") {
 			t.Errorf("interrupted at %s:\n%s", text, said)
 		}
 		if stdout.Len() > 0 {
 			t.Errorf("interrupted, yet there are results:\n%s", stdout.String())
 		}
 	}
-	if o := succeed(t, args...); !strings.Contains(o.stderr, "continuing from parts.safetensors.checkpoint") {
+	if o := succeed(t, args...); !strings.Contains(o.stderr, "continuing from parts.safetensors.checkpoint after step 1 of 2 of the segmentation network") {
 		t.Errorf("nothing about continuing:\n%s", o.stderr)
 	}
 	_, parts, err := destseg.Read("parts.safetensors")
@@ -108,11 +119,107 @@ func TestCheckpointOfAnother(t *testing.T) {
 		t.Fatal(err)
 	}
 	o := command(t.Context(), append(args, "--seed=8")...)
-	if o.code != exitFailed || !strings.Contains(o.stderr, "x.safetensors.checkpoint: belongs to a run with another recipe") {
+	if o.code != exitFailed || !strings.Contains(o.stderr, "x.safetensors.checkpoint: it belongs to another run (seed 7, not 8); name another file or begin anew (--fresh)") {
 		t.Errorf("exit status %d:\n%s", o.code, o.stderr)
 	}
 	if after, err := os.Stat("x.safetensors.checkpoint"); err != nil || after.ModTime() != before.ModTime() {
 		t.Errorf("the checkpoint was touched (%v)", err)
 	}
+	if strings.Contains(o.stderr, "continuing") {
+		t.Errorf("refused, yet it says that it goes on:\n%s", o.stderr)
+	}
 	succeed(t, append(args, "--seed=8", "--fresh")...)
+	succeed(t, append(args, "--seed=9", "--force")...)
+}
+
+// TestTrainKeepsFiles checks that a training replaces nothing but checkpoints and,
+// if told to, detectors.
+func TestTrainKeepsFiles(t *testing.T) {
+	data, detector := dataSet(t), detectorFile(t)
+	t.Chdir(t.TempDir())
+	copyFile(t, detector, "old.safetensors")
+	writeFile(t, "text", []byte("not to be lost\n"))
+	before := listing(t, ".")
+	for _, test := range []struct{ args, want string }{
+		{"-o old.safetensors", "there is a detector already"},
+		{"-o old.safetensors --fresh", "there is a detector already"},
+		{"-o text", "text: there is a file that is no detector"},
+		{"-o text --force", "text: there is a file that is no detector"},
+		{"-o x --checkpoint text", "not a checkpoint"},
+		{"-o x --checkpoint text --fresh", "not a checkpoint"},
+		{"-o x --checkpoint old.safetensors --fresh", "not a checkpoint"},
+		{"-o old.safetensors --checkpoint ./old.safetensors --force", "name the same file"},
+		{"-o x --checkpoint ../" + filepath.Base(wd(t)) + "/x", "name the same file"},
+		{"-o x --textures text", "text: is a file; name the folder"},
+	} {
+		o := command(t.Context(), append(append([]string{"train", data}, tiny...), strings.Fields(test.args)...)...)
+		if o.code == 0 || !strings.Contains(o.stderr, test.want) {
+			t.Errorf("%s: exit status %d, want %q:\n%s", test.args, o.code, test.want, o.stderr)
+		}
+		if after := listing(t, "."); after != before {
+			t.Errorf("%s: before:\n%s\nafter:\n%s", test.args, before, after)
+		}
+	}
+}
+
+func wd(t *testing.T) string {
+	t.Helper()
+	folder, err := os.Getwd()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return folder
+}
+
+// TestTrainedButNotWritten checks that a finished training is not lost when the
+// detector cannot be written.
+func TestTrainedButNotWritten(t *testing.T) {
+	t.Chdir(t.TempDir())
+	t.Setenv("TMPDIR", t.TempDir())
+	o := usualTraining()
+	o.output, o.checkpoint = "x.safetensors", "x.checkpoint"
+	cause, result := errors.New("the disk is full"), train.Result{Weights: testWeights()}
+	if err := o.keep(cause, testRecord(), result); !errors.Is(err, cause) || !strings.Contains(err.Error(), "goes on from x.checkpoint") {
+		t.Errorf("with a checkpoint: %v", err)
+	}
+	result.Checkpoint = cause
+	err := o.keep(cause, testRecord(), result)
+	_, rest, _ := strings.Cut(err.Error(), "the trained detector is in ")
+	path, _, _ := strings.Cut(rest, ": move")
+	if _, _, missing := destseg.Read(path); missing != nil || !errors.Is(err, cause) {
+		t.Errorf("without one: %v (%v)", err, missing)
+	}
+}
+
+// TestRoom checks that a training which does not fit on the disk is refused.
+func TestRoom(t *testing.T) {
+	if _, _, ok := disk.Free(t.TempDir()); !ok && (runtime.GOOS == "linux" || runtime.GOOS == "darwin") {
+		t.Error("the system does not tell how much room there is")
+	}
+	checkpoint, detector := train.CheckpointSize(), detectorSize()
+	t.Chdir(t.TempDir())
+	o := usualTraining()
+	o.output, o.checkpoint = filepath.Join("elsewhere", "x"), "x.checkpoint"
+	for _, test := range []struct {
+		name         string
+		first, other int64 // bytes left for the checkpoint and for the detector
+		same, known  bool  // one file system; its room is known
+		fits         bool
+	}{
+		{"enough", 2 * checkpoint, 0, true, true, true},
+		{"too little", 2*checkpoint - 1, 0, true, true, false},
+		{"two disks", 2 * checkpoint, detector, false, true, true},
+		{"no room for the detector", 2 * checkpoint, detector - 1, false, true, false},
+		{"not known", 0, 0, true, false, true},
+	} {
+		err := o.checkRoom(func(folder string) (int64, uint64, bool) {
+			if folder == "elsewhere" && !test.same {
+				return test.other, 2, test.known
+			}
+			return test.first, 1, test.known
+		})
+		if (err == nil) != test.fits {
+			t.Errorf("%s: %v", test.name, err)
+		}
+	}
 }
