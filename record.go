@@ -154,7 +154,7 @@ func (r Record) text() (string, error) {
 	}
 	if r.Metrics != nil {
 		kept := *r.Metrics
-		kept.Scores, kept.Failed = nil, nil // paths are nobody else's business
+		kept.Scores, kept.Failed = nil, nil // file names may be confidential
 		r.Metrics = &kept
 	}
 	text, err := json.Marshal(r)
