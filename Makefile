@@ -40,6 +40,10 @@ ifneq ($(CGO_ENABLED),0)
 endif
 	$(pure) test -vet=off -short ./...
 
+.PHONY: race
+race: setup ## Test for data races where goroutines share data
+	$(passive) $(GO) test -vet=off -short -race . ./train ./synth ./dataset
+
 .PHONY: lint
 lint: format vet ## Format check, go vet and staticcheck, with cgo and without
 	$(GO) tool staticcheck ./...

@@ -25,8 +25,7 @@
 // student alone, called DeST; both have a quarter of the network size and are
 // resized bilinear to whatever size is asked for. The score of a picture is the
 // mean of the 100 largest values of its segmentation map at network size. It is
-// a ranking and no probability: what score is too much says the detector's
-// [Threshold].
+// a ranking and no probability: the [Threshold] says which score is too high.
 //
 // [Detector.InspectFiles] does the same for many files and reads the next ones
 // while one is inspected. A detector is safe for concurrent use; as one run

@@ -187,7 +187,7 @@ func (r Record) text() (string, error) {
 	}
 	if r.Metrics != nil {
 		kept := *r.Metrics
-		kept.Scores, kept.Failed, kept.Warnings = nil, nil, nil // paths are nobody else's business
+		kept.Scores, kept.Failed, kept.Warnings = nil, nil, nil // file names may be confidential
 		r.Metrics = &kept
 	}
 	text, err := json.Marshal(r)

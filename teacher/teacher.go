@@ -7,11 +7,11 @@
 // It is a ResNet-18 (stem and stages 1 to 3) that was trained for this project
 // from nothing, in one hour on two processor cores: 200 classes of objects at
 // 64×64 pixels, 101 classes of objects and 10 classes of textures together, one
-// softmax over the 311 of them, random crops of 64 to 128 pixels, SGD. It names
-// 41.8 % of 10,000 held-back pictures of the 200 classes rightly. A teacher that
-// was trained on ImageNet at full size has seen far more; [Load] takes any such
-// file. Most of the pictures that this one learned from come under terms for
-// research; see to these before selling what it takes part in.
+// softmax over the 311 of them, random crops of 64 to 128 pixels, SGD. It
+// classifies 41.8 % of 10,000 held-back pictures of the 200 classes correctly. A
+// teacher that was trained on ImageNet at full size has seen far more; [Load] takes
+// any such file. Most of the pictures that this one learned from come under terms
+// for research; check these before you sell a product that uses it.
 //
 // The file holds the convolutions in half precision and the vectors of the batch
 // norms in single, 5.6 MB in place of 11.2. Rounding the convolutions moved the

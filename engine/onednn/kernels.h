@@ -3,8 +3,10 @@
 // Activations are channels last: pixel i of a tensor with C channels and
 // stride ld starts at element i·ld. They are float, or bf16 where their `bf`
 // is set; everything else is float. Work is split by static ranges, and
-// partial sums are added in the order of the threads, so that a result depends
-// on the number of threads alone.
+// partial sums are added in the order of the threads, so that a result is the
+// same in every run on the same machine with the same number of threads. It
+// depends on that number, on the instruction set that the loader picks and, for
+// convolutions, on the one that oneDNN picks.
 #ifndef DESTSEG_KERNELS_H
 #define DESTSEG_KERNELS_H
 

@@ -17,7 +17,7 @@ type view struct{ row, inner, outer, step int }
 
 func (v view) at(row, k int) int { return row*v.row + k/v.inner*v.outer + k%v.inner*v.step }
 
-// An extent is a dimension that blocks may cut only inside its units.
+// An extent is a dimension made of units; blocks never straddle a unit.
 type extent struct{ size, unit int }
 
 // blocks is the number of blocks of at most limit.
