@@ -38,7 +38,7 @@ type Config struct {
 	Teacher  map[string][]float32 // values by published name; all others start at random
 	Good     []string             // paths of the good pictures, at least one
 	Pictures *dataset.Cache       // at the recipe's size; nil: one of 1 GiB
-	Textures synth.Textures       // nil: procedural ones; told apart by type, and by the files that a method Paths lists
+	Textures synth.Textures       // nil: procedural ones; told apart by a method Digest, if they have one, or by type
 	Loaders  int                  // goroutines that prepare pictures; 0: one a processor
 
 	Checkpoint string // file to continue from and to write; empty: none
