@@ -71,11 +71,17 @@ func tiny(t *testing.T, pictures int) Config {
 	}
 }
 
-func run(t *testing.T, c Config) Result {
+// steps is called by tests that take some.
+func steps(t *testing.T) {
 	t.Helper()
 	if _, err := onednn.New(); err != nil && testing.Short() {
 		t.Skip("slow without oneDNN")
 	}
+}
+
+func run(t *testing.T, c Config) Result {
+	t.Helper()
+	steps(t)
 	result, err := Run(t.Context(), c)
 	if err != nil {
 		t.Fatal(err)
@@ -376,6 +382,7 @@ func (f failingTextures) Texture(dst *picture.RGB, random *rand.Rand) error {
 }
 
 func TestCheckpointBeforeTheErrorOfABatch(t *testing.T) {
+	steps(t)
 	c := tiny(t, 2)
 	c.Checkpoint = filepath.Join(t.TempDir(), "run.checkpoint")
 	c.Textures = failingTextures{after: new(atomic.Int64)}
