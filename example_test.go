@@ -1,6 +1,7 @@
 package destseg_test
 
 import (
+	"context"
 	"fmt"
 	"image"
 	"image/color"
@@ -10,8 +11,11 @@ import (
 	"path/filepath"
 
 	"github.com/destseg/destseg"
+	"github.com/destseg/destseg/dataset"
 	"github.com/destseg/destseg/engine/plain"
 	"github.com/destseg/destseg/network"
+	"github.com/destseg/destseg/teacher"
+	"github.com/destseg/destseg/train"
 )
 
 // untrained writes a detector that has learned nothing yet, so that the examples
@@ -67,6 +71,66 @@ func Example() {
 	// a map of 120×80, 9600 values
 	// score in [0,1]: true
 	// anomalous: false
+}
+
+// A detector is trained on a folder of good pictures, which takes an hour or so with
+// the steps below, and saved.
+func ExampleNew() {
+	ctx := context.Background()
+	set, err := dataset.Open("parts/good")
+	if err != nil {
+		log.Fatal(err)
+	}
+	var good []string
+	for _, sample := range set.Train {
+		good = append(good, sample.Path)
+	}
+	e, err := destseg.NewEngine("auto")
+	if err != nil {
+		log.Fatal(err)
+	}
+	t, err := teacher.Load(teacher.Builtin)
+	if err != nil {
+		log.Fatal(err)
+	}
+	recipe := train.Published(set.Category)
+	recipe.StudentSteps, recipe.SegmentationSteps = 200, 400
+
+	// Run again after an interruption, it goes on from the checkpoint.
+	result, err := train.Run(ctx, train.Config{
+		Engine: e, Recipe: recipe, Teacher: t.Weights, Good: good, Checkpoint: "parts.checkpoint",
+		Progress: func(p train.Progress) {
+			fmt.Println("stage", p.Stage, "step", p.Step, "of", p.Steps, p.Remaining, "left")
+		},
+	})
+	if err != nil {
+		log.Fatal(err)
+	}
+
+	record := destseg.Record{
+		Category:      set.Category,
+		Preprocessing: destseg.StandardPreprocessing(recipe.Width, recipe.Height),
+		Recipe:        recipe,
+		Teacher:       destseg.TeacherRecord{Name: t.Name, Digest: t.Digest},
+		Pictures:      destseg.PicturesRecord{Count: len(good), Digest: result.Pictures},
+		Textures:      "procedural",
+		Engine:        e.Name(),
+		Seconds:       result.Elapsed.Seconds(),
+	}
+	d, err := destseg.New(record, result.Weights, destseg.WithEngine(e))
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer d.Close()
+	record.Precision = d.Precision().String()
+	threshold, err := destseg.ProvisionalThreshold(ctx, d, good, nil)
+	if err != nil {
+		log.Fatal(err)
+	}
+	record.Threshold = &threshold
+	if err := destseg.Save("parts.safetensors", record, result.Weights); err != nil {
+		log.Fatal(err)
+	}
 }
 
 // The threshold of a detector's file is changed without touching its weights.

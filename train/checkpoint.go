@@ -58,7 +58,7 @@ type times struct {
 type identity struct {
 	Recipe    Recipe `json:"recipe"`
 	Pictures  string `json:"pictures"` // digest of the good pictures in their order
-	Textures  string `json:"textures"` // likewise, or their type
+	Textures  string `json:"textures"` // their digest, or their type
 	Teacher   string `json:"teacher"`  // digest of its values
 	Engine    string `json:"engine"`
 	Precision string `json:"precision"` // in force
@@ -75,12 +75,10 @@ func (c Config) identify(ctx context.Context) (identity, []digest.Digest, error)
 		Recipe: c.Recipe, Pictures: digest.List(pictures).String(), Textures: fmt.Sprintf("%T", c.Textures),
 		Engine: c.Engine.Name(),
 	}
-	if files, ok := c.Textures.(interface{ Paths() []string }); ok {
-		textures, err := digest.Files(ctx, files.Paths())
-		if err != nil {
+	if textures, ok := c.Textures.(interface{ Digest() (string, error) }); ok {
+		if id.Textures, err = textures.Digest(); err != nil {
 			return identity{}, nil, err
 		}
-		id.Textures = digest.List(textures).String()
 	}
 	h := sha256.New()
 	for _, name := range slices.Sorted(maps.Keys(c.Teacher)) {

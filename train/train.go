@@ -13,9 +13,9 @@ import (
 	"github.com/destseg/destseg/engine"
 	"github.com/destseg/destseg/graph"
 	"github.com/destseg/destseg/internal/digest"
+	"github.com/destseg/destseg/internal/wholefile"
 	"github.com/destseg/destseg/network"
 	"github.com/destseg/destseg/synth"
-	"github.com/destseg/destseg/weights"
 )
 
 var (
@@ -38,7 +38,7 @@ type Config struct {
 	Teacher  map[string][]float32 // values by published name; all others start at random
 	Good     []string             // paths of the good pictures, at least one
 	Pictures *dataset.Cache       // at the recipe's size; nil: one of 1 GiB
-	Textures synth.Textures       // nil: procedural ones; told apart by type, and by the files that a method Paths lists
+	Textures synth.Textures       // nil: procedural ones; told apart by a method Digest, if they have one, or by type
 	Loaders  int                  // goroutines that prepare pictures; 0: one a processor
 
 	Checkpoint string // file to continue from and to write; empty: none
@@ -217,7 +217,7 @@ func (r *trainer) resume(stages []stage) (position, tensors, error) {
 	if r.Checkpoint == "" {
 		return start, nil, nil
 	}
-	if err := weights.RemoveLeftovers(r.Checkpoint); err != nil {
+	if err := wholefile.RemoveLeftovers(r.Checkpoint); err != nil {
 		return start, nil, fmt.Errorf("train: checkpoint: %w", err)
 	}
 	if r.Fresh {

@@ -57,7 +57,7 @@ func (c *console) width() int {
 
 // note writes one line that is no result.
 func (c *console) note(format string, args ...any) {
-	fmt.Fprintf(c.err, format+"\n", args...)
+	fmt.Fprintln(c.err, printableLines(fmt.Sprintf(format, args...)))
 }
 
 // reportEvery is the least time between two lines of progress where there is

@@ -15,7 +15,7 @@ func explain(err error) string {
 	text := err.Error()
 	causes := pathErrors(err)
 	for _, cause := range causes {
-		text = strings.ReplaceAll(text, cause.Error(), cause.Path+": "+remedy(cause.Err))
+		text = strings.ReplaceAll(text, cause.Error(), printable(cause.Path)+": "+remedy(cause.Err))
 	}
 	for {
 		before, after, found := strings.Cut(text, ": ")
@@ -25,7 +25,7 @@ func explain(err error) string {
 		text = after
 	}
 	text = strings.ReplaceAll(text, "no space left on device", "the disk is full; make room and try again")
-	return strings.ReplaceAll(text, "\n", "\n  ")
+	return strings.ReplaceAll(printableLines(text), "\n", "\n  ")
 }
 
 // ownPackage reports whether an error's prefix names one of our packages.

@@ -29,6 +29,15 @@ func printable(s string) string {
 	return b.String()
 }
 
+// printableLines makes each line of a text printable.
+func printableLines(text string) string {
+	lines := strings.Split(text, "\n")
+	for i, line := range lines {
+		lines[i] = printable(line)
+	}
+	return strings.Join(lines, "\n")
+}
+
 // formatTable aligns rows of cells, the first column to the left and the others
 // to the right, with two spaces between them. Cells are made printable.
 func formatTable(rows [][]string) string {

@@ -17,6 +17,7 @@ import (
 	"github.com/destseg/destseg/engine"
 	"github.com/destseg/destseg/internal/disk"
 	"github.com/destseg/destseg/internal/memory"
+	"github.com/destseg/destseg/internal/wholefile"
 	"github.com/destseg/destseg/teacher"
 	"github.com/destseg/destseg/train"
 )
@@ -139,6 +140,9 @@ func (o trainOptions) run(ctx context.Context, c *console, data string) (summary
 	if err := o.mayReplace(); err != nil {
 		return nil, err
 	}
+	if err := wholefile.RemoveLeftovers(o.output); err != nil {
+		return nil, err
+	}
 	if err := o.checkRoom(disk.Free); err != nil {
 		return nil, err
 	}
@@ -181,7 +185,7 @@ func (o trainOptions) run(ctx context.Context, c *console, data string) (summary
 		return nil, o.keep(err, record, result)
 	}
 	os.Remove(o.checkpoint) // it has served
-	return append(o.summary(record, result), course.rows()...), nil
+	return o.summary(record, result, course), nil
 }
 
 // mayReplace refuses to write the detector in place of a file that the user would
@@ -208,17 +212,15 @@ type course struct {
 	losses  [2]string // last ones of the stages; empty for one that a checkpoint brought
 }
 
-func (c course) rows() [][2]string {
+// loss tells the last ones.
+func (c course) loss() string {
 	var list []string
 	for i, loss := range c.losses {
 		if loss != "" {
 			list = append(list, fmt.Sprintf("%s of the %s", loss, networkOf(i+1)))
 		}
 	}
-	if list == nil {
-		return nil
-	}
-	return [][2]string{{"last loss", strings.Join(list, ", ")}}
+	return strings.Join(list, ", ")
 }
 
 // networkOf names the network that a stage trains.
@@ -339,7 +341,7 @@ func (o trainOptions) keep(err error, record destseg.Record, result train.Result
 }
 
 // summary tells what a training came to.
-func (o trainOptions) summary(r destseg.Record, result train.Result) [][2]string {
+func (o trainOptions) summary(r destseg.Record, result train.Result, course course) [][2]string {
 	elapsed := fmt.Sprintf("%s: student %s, segmentation %s",
 		formatTime(result.Elapsed), formatTime(result.Student), formatTime(result.Elapsed-result.Student))
 	rows := [][2]string{
@@ -348,6 +350,9 @@ func (o trainOptions) summary(r destseg.Record, result train.Result) [][2]string
 		{"computed by", r.Engine + " in " + r.Precision},
 		{"time", elapsed},
 		{"waiting", fmt.Sprintf("%.1f %% of the time for pictures", 100*result.Waited.Seconds()/result.Elapsed.Seconds())},
+	}
+	if loss := course.loss(); loss != "" { // else the checkpoint brought all steps
+		rows = append(rows, [2]string{"last loss", loss})
 	}
 	if peak := memory.Peak(); peak > 0 {
 		rows = append(rows, [2]string{"memory", formatBytes(peak) + " at most"})

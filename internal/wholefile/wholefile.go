@@ -117,3 +117,22 @@ func Target(name string) (path string, ok bool) {
 	}
 	return m[1], true
 }
+
+// RemoveLeftovers removes what programs that were killed while they wrote path have
+// left beside it. No other program may be writing it.
+func RemoveLeftovers(path string) error {
+	folder, name := filepath.Split(path)
+	entries, err := os.ReadDir(filepath.Clean(folder))
+	if err != nil {
+		return err
+	}
+	for _, entry := range entries {
+		if target, ok := Target(entry.Name()); !ok || target != name {
+			continue
+		}
+		if err := os.Remove(filepath.Join(folder, entry.Name())); err != nil {
+			return err
+		}
+	}
+	return nil
+}
