@@ -18,7 +18,7 @@ func printable(s string) string {
 		switch {
 		case r == utf8.RuneError && size == 1:
 			fmt.Fprintf(&b, `\x%02x`, s[0])
-		case unicode.IsPrint(r):
+		case unicode.IsGraphic(r):
 			b.WriteRune(r)
 		default:
 			quoted := strconv.QuoteRune(r)
