@@ -140,8 +140,10 @@ func (o trainOptions) run(ctx context.Context, c *console, data string) (summary
 	if err := o.mayReplace(); err != nil {
 		return nil, err
 	}
-	if err := wholefile.RemoveLeftovers(o.output); err != nil {
-		return nil, err
+	for _, path := range []string{o.output, o.checkpoint} { // they take up room
+		if err := wholefile.RemoveLeftovers(path); err != nil {
+			return nil, err
+		}
 	}
 	if err := o.checkRoom(disk.Free); err != nil {
 		return nil, err
@@ -298,7 +300,15 @@ func (o trainOptions) interrupted(reached string) error {
 	if _, missing := os.Stat(o.checkpoint); missing != nil {
 		return err
 	}
-	return fmt.Errorf("%w; the same command continues from %s", err, o.checkpoint)
+	return fmt.Errorf("%w; %s continues from %s", err, o.again(), o.checkpoint)
+}
+
+// again names the command that goes on from the checkpoint of this run.
+func (o trainOptions) again() string {
+	if o.fresh {
+		return "the same command without --fresh" // which would begin anew once more
+	}
+	return "the same command"
 }
 
 // finish sets the threshold and writes the detector.
@@ -327,7 +337,7 @@ func (o trainOptions) finish(ctx context.Context, c *console, e engine.Engine, r
 // tells where the weights are.
 func (o trainOptions) keep(err error, record destseg.Record, result train.Result) error {
 	if result.Checkpoint == nil {
-		return fmt.Errorf("%w; the training is done and kept: the same command goes on from %s", err, o.checkpoint)
+		return fmt.Errorf("%w; the training is done and kept: %s goes on from %s", err, o.again(), o.checkpoint)
 	}
 	folder, lost := os.MkdirTemp("", "destseg-*")
 	path := filepath.Join(folder, filepath.Base(o.output))

@@ -182,12 +182,31 @@ func TestTrainedButNotWritten(t *testing.T) {
 	if err := o.keep(cause, testRecord(), result); !errors.Is(err, cause) || !strings.Contains(err.Error(), "goes on from x.checkpoint") {
 		t.Errorf("with a checkpoint: %v", err)
 	}
+	anew := o
+	anew.fresh = true
+	if err := anew.keep(cause, testRecord(), result); !strings.Contains(err.Error(), "the same command without --fresh goes on from x.checkpoint") {
+		t.Errorf("with a checkpoint begun anew: %v", err)
+	}
 	result.Checkpoint = cause
 	err := o.keep(cause, testRecord(), result)
 	_, rest, _ := strings.Cut(err.Error(), "the trained detector is in ")
 	path, _, _ := strings.Cut(rest, ": move")
 	if _, _, missing := destseg.Read(path); missing != nil || !errors.Is(err, cause) {
 		t.Errorf("without one: %v (%v)", err, missing)
+	}
+}
+
+// TestLeftoversTakeNoRoom checks that what killed trainings left is removed before the
+// room on the disk is looked at, and so before the teacher is.
+func TestLeftoversTakeNoRoom(t *testing.T) {
+	data := dataSet(t)
+	t.Chdir(t.TempDir())
+	for _, name := range []string{"x", "x.checkpoint"} {
+		writeFile(t, name+".0123456789abcdef.tmp", []byte("half a file"))
+	}
+	o := command(t.Context(), append([]string{"train", data, "-o", "x", "--teacher", "missing"}, tiny...)...)
+	if left := listing(t, "."); o.code != exitFailed || left != "" {
+		t.Errorf("exit status %d, left behind:\n%s", o.code, left)
 	}
 }
 

@@ -8,8 +8,9 @@ import "golang.org/x/sys/unix"
 func Free(folder string) (bytes int64, fileSystem uint64, ok bool) {
 	var usage unix.Statfs_t
 	var stat unix.Stat_t
-	if unix.Statfs(folder, &usage) != nil || unix.Stat(folder, &stat) != nil {
+	if unix.Statfs(folder, &usage) != nil || unix.Stat(folder, &stat) != nil ||
+		usage.Blocks == 0 { // so answer file systems that count none, as some in user space
 		return 0, 0, false
 	}
-	return int64(usage.Bavail) * int64(usage.Bsize), uint64(stat.Dev), true
+	return bytesOf(usage.Bavail, uint64(usage.Bsize)), uint64(stat.Dev), true
 }
