@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -35,7 +36,8 @@ type benchOptions struct {
 }
 
 func newBench(c *console) *cobra.Command {
-	o := benchOptions{inference: []int{1, 8, 32}, training: []int{32}, seconds: 10, size: size{256, 256}}
+	usual := usualTraining()
+	o := benchOptions{inference: []int{1, 8, 32}, training: []int{usual.batch}, seconds: 10, size: usual.size}
 	command := &cobra.Command{
 		Use:   "bench [DATA]",
 		Short: "Measures how fast this machine inspects and trains",
@@ -154,7 +156,7 @@ func (o benchOptions) run(ctx context.Context, c *console, data string) error {
 	if err := o.measure(ctx, c, e, &report); err != nil {
 		return err
 	}
-	if report.Loader, err = o.measureLoader(ctx, data); err != nil {
+	if report.Loader, err = o.measureLoader(ctx, c, data); err != nil {
 		return err
 	}
 	if o.json != "-" {
@@ -206,7 +208,7 @@ func (o benchOptions) measure(ctx context.Context, c *console, e engine.Engine, 
 const drawnPictures = 16
 
 // measureLoader prepares pictures of a folder or data set, or drawn ones.
-func (o benchOptions) measureLoader(ctx context.Context, data string) ([]loaderSpeed, error) {
+func (o benchOptions) measureLoader(ctx context.Context, c *console, data string) ([]loaderSpeed, error) {
 	if data == "" {
 		folder, err := os.MkdirTemp("", "destseg-bench-*")
 		if err != nil {
@@ -222,18 +224,19 @@ func (o benchOptions) measureLoader(ctx context.Context, data string) ([]loaderS
 		}
 		data = folder
 	}
-	set, err := dataset.Open(data)
+	set, err := c.openSet(data)
 	if err != nil {
 		return nil, err
 	}
-	recipe := train.Published(set.Category)
-	recipe.Width, recipe.Height = o.size.width, o.size.height
+	usual := usualTraining()
+	usual.size = o.size
+	recipe := usual.recipe(set.Category)
 	config := train.Config{
 		Recipe: recipe, Loaders: o.loaders,
-		Pictures: dataset.NewCache(recipe.Width, recipe.Height, usualTraining().cache),
+		Pictures: dataset.NewCache(recipe.Width, recipe.Height, usual.cache),
 	}
-	for _, s := range set.Train {
-		config.Good = append(config.Good, s.Path)
+	if config.Good, err = goodPictures(set); err != nil {
+		return nil, err
 	}
 	if config.Loaders == 0 {
 		config.Loaders = runtime.GOMAXPROCS(0)
@@ -304,15 +307,7 @@ memory: of the compiled networks; peak: of the whole process meanwhile
 // formatLayers lists what takes longest first, and sums up the rest.
 func formatLayers(layers []bench.Layer) string {
 	const most = 40
-	layers = slices.SortedFunc(slices.Values(layers), func(a, b bench.Layer) int {
-		switch {
-		case a.Time > b.Time:
-			return -1
-		case a.Time < b.Time:
-			return 1
-		}
-		return 0
-	})
+	layers = slices.SortedFunc(slices.Values(layers), func(a, b bench.Layer) int { return cmp.Compare(b.Time, a.Time) })
 	table := [][]string{{"", "ms", "floor ms", "GFLOP/s", "result", "by"}}
 	rest := 0.0
 	for i, l := range layers {

@@ -58,13 +58,27 @@ func keepInputs(outputs, inputs []string) error {
 	return nil
 }
 
-// realPath returns the absolute path of a file past symbolic links, as far as it is
-// there.
+// sameFile reports whether two paths name the same file, which need not be there.
+func sameFile(a, b string) bool {
+	first, err1 := os.Stat(a)
+	second, err2 := os.Stat(b)
+	if err1 == nil && err2 == nil {
+		return os.SameFile(first, second)
+	}
+	return err1 != nil && err2 != nil && realPath(a) == realPath(b)
+}
+
+// realPath returns the absolute path of a file past symbolic links; if it is not
+// there, past those on the way to its folder.
 func realPath(path string) string {
 	if target, err := filepath.EvalSymlinks(path); err == nil {
-		path = target
+		return absolute(target)
 	}
-	return absolute(path)
+	folder, name := filepath.Split(path)
+	if target, err := filepath.EvalSymlinks(filepath.Clean(folder)); err == nil {
+		folder = target
+	}
+	return filepath.Join(absolute(folder), name)
 }
 
 // absolute returns the absolute path, or the path as it is if the working folder is

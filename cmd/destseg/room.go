@@ -45,25 +45,3 @@ func detectorSize() int64 {
 	}
 	return 4 * elements // float32
 }
-
-// sameFile reports whether two paths name the same file, which need not be there.
-func sameFile(a, b string) bool {
-	first, err1 := os.Stat(a)
-	second, err2 := os.Stat(b)
-	if err1 == nil && err2 == nil {
-		return os.SameFile(first, second)
-	}
-	return err1 != nil && err2 != nil && location(a) == location(b)
-}
-
-// location is the absolute path of a file, past the links on the way to its folder.
-func location(path string) string {
-	folder, name := filepath.Split(path)
-	if real, err := filepath.EvalSymlinks(filepath.Clean(folder)); err == nil {
-		folder = real
-	}
-	if absolute, err := filepath.Abs(folder); err == nil {
-		folder = absolute
-	}
-	return filepath.Join(folder, name)
-}

@@ -151,7 +151,7 @@ func (l *lowering) convolvable(v graph.Value) *tensor {
 }
 
 func (l *lowering) copied(n *graph.Node, t *tensor, bf16 bool) *tensor {
-	c := newTensor(t.shape, true, bf16)
+	c := newTensor(t.shape, t.pixel, bf16)
 	l.copy(n, t, c)
 	return c
 }
@@ -189,9 +189,7 @@ func (l *lowering) snapshot(v graph.Value) *tensor {
 	if !t.buf.keep {
 		return t
 	}
-	c := newTensor(t.shape, false, false)
-	l.copy(v.Node, t, c)
-	return c
+	return l.copied(v.Node, t, t.bf16)
 }
 
 // takeOver returns the tensor of a result, in the memory of an operand that
@@ -329,9 +327,7 @@ func (l *lowering) updates() {
 		if !changing[t.buf] {
 			return t
 		}
-		c := newTensor(t.shape, false, false)
-		l.copy(v.Node, t, c)
-		return c
+		return l.copied(v.Node, t, t.bf16)
 	}
 	var descents []step
 	for _, n := range l.graph.Nodes {
