@@ -160,6 +160,17 @@ func (g *Graph) L1(p, target Value) Value {
 	return Value{Node: g.one(OpL1, Shape{}, p, target)}
 }
 
+// CrossEntropy adds the mean cross-entropy between the softmax of logits over
+// channels and targets, which are the shares of the classes, smoothed: each
+// share gives up that part of itself, and all classes get an equal part of it.
+func (g *Graph) CrossEntropy(logits, target Value, smoothing float64) Value {
+	planes("cross-entropy", logits)
+	sameShape("cross-entropy", logits, target)
+	n := g.one(OpCrossEntropy, Shape{}, logits, target)
+	n.Alpha = smoothing
+	return Value{Node: n}
+}
+
 // SGD lets stochastic gradient descent with momentum and weight decay update
 // a variable and its momentum buffer. rate is a scalar.
 func (g *Graph) SGD(variable, gradient, buffer, rate Value, momentum, decay float64) {

@@ -174,14 +174,11 @@ func (b *backward) node(n *Node) error {
 		b.add(in[0], Value{Node: b.like(OpSigmoidBackward, in[0], Value{Node: n}, d)})
 	case OpSum:
 		b.add(in[0], Value{Node: b.like(OpBroadcast, in[0], d)})
-	case OpFocal, OpL1:
+	case OpFocal, OpL1, OpCrossEntropy:
 		if needs(1) {
 			return fmt.Errorf("%w: %s by its target", ErrNoDerivative, n.Op)
 		}
-		op := OpFocalBackward
-		if n.Op == OpL1 {
-			op = OpL1Backward
-		}
+		op := map[Op]Op{OpFocal: OpFocalBackward, OpL1: OpL1Backward, OpCrossEntropy: OpCrossEntropyBackward}[n.Op]
 		dp := b.like(op, in[0], in[0], in[1], d)
 		dp.Alpha = n.Alpha
 		b.add(in[0], Value{Node: dp})

@@ -53,6 +53,9 @@ const (
 	OpFocal
 	// OpL1: (p, t), same shape → scalar, mean of |p−t|.
 	OpL1
+	// OpCrossEntropy: (x N×C×H×W logits, t likewise, the share of each class, which sum to 1) → scalar, mean over
+	// pictures and pixels of −Σ s·log softmax(x) over channels, with smoothed labels s = (1−Alpha)·t+Alpha/C.
+	OpCrossEntropy
 
 	// Backward operations. dy is the gradient of the forward result, and the result has the shape of the operand
 	// differentiated by.
@@ -85,6 +88,8 @@ const (
 	OpFocalBackward
 	// OpL1Backward: (p, t, dy scalar) → dp, 0 where p = t.
 	OpL1Backward
+	// OpCrossEntropyBackward: (x, t, dy scalar) → dx; Alpha as forward.
+	OpCrossEntropyBackward
 
 	// OpSGD: (w, gradient, momentum, rate scalar) → w', momentum'. With g = gradient+Beta·w:
 	// momentum' = Alpha·momentum+g, w' = w−rate·momentum'.
@@ -98,12 +103,13 @@ var opNames = [opCount]string{
 	OpConv: "conv", OpBatchNorm: "batch-norm", OpBatchNormTrain: "batch-norm-train", OpReLU: "relu", OpAdd: "add",
 	OpMul: "mul", OpAffine: "affine", OpMix: "mix", OpMaxPool: "max-pool", OpResize: "resize", OpMeanPool: "mean-pool",
 	OpConcat: "concat", OpSlice: "slice", OpCosine: "cosine", OpSigmoid: "sigmoid", OpStep: "step", OpSum: "sum",
-	OpFocal: "focal", OpL1: "l1",
+	OpFocal: "focal", OpL1: "l1", OpCrossEntropy: "cross-entropy",
 	OpConvBackwardData: "conv-backward-data", OpConvBackwardWeights: "conv-backward-weights", OpChannelSum: "channel-sum",
 	OpBatchNormBackward: "batch-norm-backward", OpReLUBackward: "relu-backward", OpMaxPoolBackward: "max-pool-backward",
 	OpResizeBackward: "resize-backward", OpMeanPoolBackward: "mean-pool-backward", OpPadChannels: "pad-channels",
 	OpCosineBackward: "cosine-backward", OpSigmoidBackward: "sigmoid-backward", OpBroadcast: "broadcast",
-	OpFocalBackward: "focal-backward", OpL1Backward: "l1-backward", OpSGD: "sgd",
+	OpFocalBackward: "focal-backward", OpL1Backward: "l1-backward", OpCrossEntropyBackward: "cross-entropy-backward",
+	OpSGD: "sgd",
 }
 
 // String returns the operation's short name.

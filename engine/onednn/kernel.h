@@ -108,6 +108,8 @@ void ds_focal(args a);
 void ds_focal_backward(args a);
 void ds_l1(args a);
 void ds_l1_backward(args a);
+void ds_cross_entropy(args a);
+void ds_cross_entropy_backward(args a);
 void ds_channel_sum(args a);
 void ds_dot(args a);
 void ds_dot_backward_data(args a);

@@ -64,6 +64,8 @@ static const struct {
     [DS_FOCAL_BACKWARD] = KERNEL(focal_backward),
     [DS_L1] = KERNEL(l1),
     [DS_L1_BACKWARD] = KERNEL(l1_backward),
+    [DS_CROSS_ENTROPY] = KERNEL(cross_entropy),
+    [DS_CROSS_ENTROPY_BACKWARD] = KERNEL(cross_entropy_backward),
     [DS_CHANNEL_SUM] = KERNEL(channel_sum),
     [DS_DOT] = KERNEL(dot),
     [DS_DOT_BACKWARD_DATA] = KERNEL(dot_backward_data),

@@ -53,6 +53,8 @@ enum ds_kernel {
     DS_FOCAL_BACKWARD, // p: p, t, dy, dp; n: count; f: gamma
     DS_L1,            // p: p, t, y; n: count
     DS_L1_BACKWARD,   // p: p, t, dy, dp; n: count
+    DS_CROSS_ENTROPY, // p: x, t, y; n: P C ldx ldt; f: smoothing
+    DS_CROSS_ENTROPY_BACKWARD, // p: x, t, dy, dx; n: P C ldx ldt lddx; f: smoothing
     DS_CHANNEL_SUM,   // p: x, y; n: P C ldx
     DS_DOT,           // p: x, w, bias, y float; n: P C ldx: convolution 1×1 to one channel
     DS_DOT_BACKWARD_DATA, // p: dy float, w, dx; n: P C lddx

@@ -34,3 +34,37 @@ void ds_l1_backward(args a) {
         store(a->p[3], i, d > 0 ? scale : d < 0 ? -scale : 0, a->bf);
     }
 }
+
+// The largest of c logits, and the logarithm of the sum of their exponentials
+// after it is taken from them.
+static float log_sum(const void *x, long at, long c, int bf, float *largest) {
+    float most = -INFINITY, s = 0;
+    for (long k = 0; k < c; k++) most = MAX(load(x, at + k, bf), most); // a NaN comes back with the sum
+    for (long k = 0; k < c; k++) s += expf(load(x, at + k, bf) - most);
+    *largest = most;
+    return logf(s);
+}
+
+void ds_cross_entropy(args a) {
+    long p = a->n[0], c = a->n[1];
+    float keep = 1 - a->f[0], even = a->f[0] / c;
+    double s = 0;
+    for (long i = 0; i < p; i++) {
+        float most, log = log_sum(a->p[0], i * a->n[2], c, a->bf, &most);
+        for (long k = 0; k < c; k++)
+            s -= (double)(keep * load(a->p[1], i * a->n[3] + k, a->bf) + even) * (load(a->p[0], i * a->n[2] + k, a->bf) - most - log);
+    }
+    *(float *)a->p[2] = (float)(s / p);
+}
+
+void ds_cross_entropy_backward(args a) {
+    long p = a->n[0], c = a->n[1];
+    float keep = 1 - a->f[0], even = a->f[0] / c, scale = *(const float *)a->p[2] / p;
+    for (long i = 0; i < p; i++) {
+        float most, log = log_sum(a->p[0], i * a->n[2], c, a->bf, &most);
+        for (long k = 0; k < c; k++) {
+            float share = expf(load(a->p[0], i * a->n[2] + k, a->bf) - most - log);
+            store(a->p[3], i * a->n[4] + k, (share - keep * load(a->p[1], i * a->n[3] + k, a->bf) - even) * scale, a->bf);
+        }
+    }
+}

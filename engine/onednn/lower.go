@@ -398,6 +398,8 @@ func (l *lowering) node(n *graph.Node) error {
 		})
 	case graph.OpFocal, graph.OpL1, graph.OpFocalBackward, graph.OpL1Backward:
 		l.loss(n)
+	case graph.OpCrossEntropy, graph.OpCrossEntropyBackward:
+		l.crossEntropy(n)
 	case graph.OpConvBackwardData:
 		return l.convBackwardData(n)
 	case graph.OpConvBackwardWeights:
@@ -627,6 +629,19 @@ func (l *lowering) loss(n *graph.Node) {
 	l.emit(step{
 		node: n, kernel: kernels[n.Op], operands: append(operands, l.result(graph.Value{Node: n})),
 		extents: []int{p.shape.Size()}, constants: [2]float64{n.Alpha}, bf16: p.bf16,
+	})
+}
+
+func (l *lowering) crossEntropy(n *graph.Node) {
+	x, t := l.pixels(n.In[0]), l.pixels(n.In[1])
+	operands, kernel := []*tensor{x, t}, C.int(C.DS_CROSS_ENTROPY)
+	if n.Op == graph.OpCrossEntropyBackward {
+		operands, kernel = append(operands, l.use(n.In[2])), C.DS_CROSS_ENTROPY_BACKWARD
+	}
+	y := l.result(graph.Value{Node: n})
+	l.emit(step{
+		node: n, kernel: kernel, operands: append(operands, y),
+		extents: []int{x.pixels(), x.channels(), x.ld, t.ld, y.ld}, constants: [2]float64{n.Alpha}, bf16: x.bf16,
 	})
 }
 

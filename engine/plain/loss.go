@@ -99,3 +99,53 @@ func (c *compiler[T]) l1Backward(in, out [][]T) func() {
 		})
 	}
 }
+
+// softmax calls each with the channels of every pixel in turn: the place of the
+// first one, the distance from one to the next, the largest logit and the
+// logarithm of the sum of their exponentials, less that logit.
+func softmax[T real](x []T, shape graph.Shape, each func(at, stride int, largest, logSum float64)) {
+	channels, stride := shape[1], shape[2]*shape[3]
+	for pixel := range shape[0] * stride {
+		at := pixel/stride*channels*stride + pixel%stride
+		largest := math.Inf(-1)
+		for k := range channels {
+			largest = max(largest, float64(x[at+k*stride]))
+		}
+		sum := 0.0
+		for k := range channels {
+			sum += math.Exp(float64(x[at+k*stride]) - largest)
+		}
+		each(at, stride, largest, math.Log(sum))
+	}
+}
+
+// crossEntropy is OpCrossEntropy.
+func (c *compiler[T]) crossEntropy(n *graph.Node, in, out [][]T) func() {
+	x, target, shape := in[0], in[1], n.In[0].Shape()
+	even := n.Alpha / float64(shape[1])
+	return func() {
+		sum := 0.0
+		softmax(x, shape, func(at, stride int, largest, logSum float64) {
+			for k := range shape[1] {
+				i := at + k*stride
+				sum -= ((1-n.Alpha)*float64(target[i]) + even) * (float64(x[i]) - largest - logSum)
+			}
+		})
+		out[0][0] = T(sum / float64(shape.Size()/shape[1]))
+	}
+}
+
+// crossEntropyBackward is OpCrossEntropyBackward.
+func (c *compiler[T]) crossEntropyBackward(n *graph.Node, in, out [][]T) func() {
+	x, target, dy, shape := in[0], in[1], in[2], n.In[0].Shape()
+	even := n.Alpha / float64(shape[1])
+	return func() {
+		each := float64(dy[0]) / float64(shape.Size()/shape[1])
+		softmax(x, shape, func(at, stride int, largest, logSum float64) {
+			for k := range shape[1] {
+				i := at + k*stride
+				out[0][i] = T((math.Exp(float64(x[i])-largest-logSum) - (1-n.Alpha)*float64(target[i]) - even) * each)
+			}
+		})
+	}
+}

@@ -62,6 +62,10 @@ func (c *compiler[T]) step(n *graph.Node, in, out [][]T) func() {
 		return c.l1(in, out)
 	case graph.OpL1Backward:
 		return c.l1Backward(in, out)
+	case graph.OpCrossEntropy:
+		return c.crossEntropy(n, in, out)
+	case graph.OpCrossEntropyBackward:
+		return c.crossEntropyBackward(n, in, out)
 	case graph.OpSGD:
 		return c.sgd(n, in, out)
 	}

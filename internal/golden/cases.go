@@ -262,6 +262,21 @@ func pointwise() []Case {
 	}
 }
 
+// shares divides each pixel of planes among two classes, in parts that every
+// precision holds exactly.
+func shares(classes, pixels int) content {
+	return func(u uniform, size int) []float32 {
+		v := make([]float32, size)
+		for i := range size / classes {
+			at := i/pixels*classes*pixels + i%pixels
+			class := func(k int) int { return at + int(u.at(2*i+k)*float64(classes))*pixels }
+			v[class(0)] += 0.75
+			v[class(1)] += 0.25
+		}
+		return v
+	}
+}
+
 // binary3 draws 0, ½ or 1.
 func binary3(u uniform, size int) []float32 {
 	v := u.between(0, 3, size)
@@ -313,6 +328,27 @@ func losses() []Case {
 		}},
 		{Name: "l1 of equals", Kink: true, build: func(c *Circuit) {
 			c.result("y", c.Graph.L1(c.variable("p", binary3, shape...), c.input("t", binary3, shape...)))
+		}},
+		{Name: "cross-entropy", build: func(c *Circuit) {
+			c.result("y", c.Graph.CrossEntropy(c.variable("x", between(-3, 3), 3, 7, 1, 1), c.input("t", shares(7, 1), 3, 7, 1, 1), 0))
+		}},
+		{Name: "cross-entropy smoothed, of pixels", build: func(c *Circuit) {
+			c.result("y", c.Graph.CrossEntropy(c.variable("x", between(-30, 30), 2, 37, 3, 2), c.input("t", shares(37, 6), 2, 37, 3, 2), 0.1))
+		}},
+		{Name: "cross-entropy of large logits", build: func(c *Circuit) {
+			whole := func(u uniform, size int) []float32 { // exact in every precision
+				v := u.between(200, 204, size)
+				for i := range v {
+					v[i] = float32(int(v[i]))
+				}
+				return v
+			}
+			c.result("y", c.Graph.CrossEntropy(c.variable("x", whole, 2, 5, 1, 1), c.input("t", shares(5, 1), 2, 5, 1, 1), 0.1))
+		}},
+		{Name: "cross-entropy of a linear layer", build: func(c *Circuit) {
+			pooled := c.Graph.MeanPool(c.variable("x", normal, 4, 33, 3, 2))
+			logits := c.Graph.ConvBias(pooled, c.variable("w", normal, 19, 33, 1, 1), c.variable("bias", normal, 19), graph.Window{Stride: 1, Dilation: 1})
+			c.result("y", c.Graph.CrossEntropy(logits, c.input("t", shares(19, 1), 4, 19, 1, 1), 0.1))
 		}},
 		{Name: "focal plus l1 of many", build: func(c *Circuit) {
 			p, t := c.input("p", between(0.001, 0.999), 3, 1, 97, 83), c.input("t", binary, 3, 1, 97, 83)
