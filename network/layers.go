@@ -31,8 +31,9 @@ func (b *builder) parameter(name string, shape ...int) graph.Value {
 	return v
 }
 
-// descend adds the gradients of all trainable parameters and their updates.
-func (b *builder) descend(loss graph.Value, t Training, rate func(name string) graph.Value) error {
+// descend adds the gradients of all trainable parameters and their updates. rate
+// returns a parameter's learning rate and weight decay.
+func (b *builder) descend(loss graph.Value, t Training, rate func(parameter graph.Value) (graph.Value, float64)) error {
 	gradients, err := graph.Gradients(b.g, loss, b.trainable)
 	if err != nil {
 		return err
@@ -43,7 +44,8 @@ func (b *builder) descend(loss graph.Value, t Training, rate func(name string) g
 			b.g.Output(GradientOf(name), gradients[i])
 		}
 		buffer := b.g.Variable(MomentumOf(name), p.Shape()...)
-		b.g.SGD(p, gradients[i], buffer, rate(name), t.Momentum, t.WeightDecay)
+		rate, decay := rate(p)
+		b.g.SGD(p, gradients[i], buffer, rate, t.Momentum, decay)
 	}
 	return nil
 }

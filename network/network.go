@@ -71,6 +71,7 @@ const (
 	focalGamma     = 4.0   // section 3.4
 	maskThreshold  = 0.5   // of the mask after it is resized to the map
 	outputChannels = 256   // of every layer of the segmentation network
+	trunkChannels  = 512   // of ResNet-18's last stage
 )
 
 var asppDilations = [...]int{6, 12, 18}
@@ -114,7 +115,7 @@ func Inference(size Size, features bool) (*graph.Graph, error) {
 // Training holds what a training step is built from, besides its size.
 type Training struct {
 	Momentum    float64 // of the gradient descent, 0.9 as published
-	WeightDecay float64 // on every parameter, 1e-4 as published
+	WeightDecay float64 // on every parameter but where a step says otherwise, 1e-4 as published
 	// LossScale multiplies the student's loss in front of the gradients, but
 	// not in the output. The loss is a sum over the batch, so a batch B takes
 	// the published rate with a scale of 32/B. 0 means 1.
@@ -153,7 +154,7 @@ func StudentStep(size Size, t Training) (*graph.Graph, error) {
 	if t.LossScale != 0 && t.LossScale != 1 {
 		loss = b.g.Affine(loss, t.LossScale, 0)
 	}
-	return b.g, b.descend(loss, t, func(string) graph.Value { return rate })
+	return b.g, b.descend(loss, t, func(graph.Value) (graph.Value, float64) { return rate, t.WeightDecay })
 }
 
 // SegmentationStep builds one step of stage 2: the student is frozen and the
@@ -178,10 +179,10 @@ func SegmentationStep(size Size, t Training) (*graph.Graph, error) {
 	l1 := b.g.L1(segmentation, target)
 	b.g.Output(FocalLoss, focal)
 	b.g.Output(L1Loss, l1)
-	return b.g, b.descend(b.g.Add(focal, l1), t, func(name string) graph.Value {
-		if strings.HasPrefix(name, resPrefix) {
-			return rateRes
+	return b.g, b.descend(b.g.Add(focal, l1), t, func(p graph.Value) (graph.Value, float64) {
+		if strings.HasPrefix(p.Node.Name, resPrefix) {
+			return rateRes, t.WeightDecay
 		}
-		return rateHead
+		return rateHead, t.WeightDecay
 	})
 }

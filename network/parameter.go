@@ -21,6 +21,10 @@ func Tensors() []Tensor {
 	if err != nil {
 		panic(err) // the size above is a valid one
 	}
+	return tensors(g)
+}
+
+func tensors(g *graph.Graph) []Tensor {
 	list := make([]Tensor, len(g.Variables))
 	for i, v := range g.Variables {
 		list[i] = Tensor{v.Name, v.Shapes[0]}
@@ -56,24 +60,26 @@ func TeacherName(name string) string { return strings.TrimPrefix(name, teacherPr
 // Initial draws a tensor's value before training, row-major.
 //
 // The convolutions of the trunks and residual stages follow He's normal
-// distribution over the fan-out, those of the segmentation head the uniform
-// distribution ±1/√fan-in that PyTorch starts convolutions with, as the
-// published code has it. Batch norms start as the identity, but for the last
-// one in each encoder block, which starts at zero.
+// distribution over the fan-out, those of the segmentation head, and a
+// classifier's linear layer, the uniform distribution ±1/√fan-in that PyTorch
+// starts them with, as the published code has it. Batch norms start as the
+// identity, but for the last one in each encoder block, which starts at zero.
 func (t Tensor) Initial(random *rand.Rand) []float32 {
 	v := make([]float32, t.Shape.Size())
-	head := strings.HasPrefix(t.Name, segmentationPrefix+"head.")
+	uniform := strings.HasPrefix(t.Name, segmentationPrefix+"head.") || t.Name == classifierWeight
 	switch {
-	case len(t.Shape) == 4 && !head:
+	case len(t.Shape) == 4 && !uniform:
 		fanOut := t.Shape[0] * t.Shape[2] * t.Shape[3]
 		deviation := math.Sqrt(2 / float64(fanOut))
 		for i := range v {
 			v[i] = float32(random.NormFloat64() * deviation)
 		}
-	case len(t.Shape) == 4, t.Name == segmentationPrefix+"head.4.bias":
+	case len(t.Shape) == 4, t.Name == segmentationPrefix+"head.4.bias", t.Name == classifierBias:
 		fanIn := outputChannels
 		if len(t.Shape) == 4 {
 			fanIn = t.Shape[1] * t.Shape[2] * t.Shape[3]
+		} else if t.Name == classifierBias {
+			fanIn = trunkChannels
 		}
 		bound := 1 / math.Sqrt(float64(fanIn))
 		for i := range v {
@@ -88,5 +94,6 @@ func (t Tensor) Initial(random *rand.Rand) []float32 {
 }
 
 func (t Tensor) startsAtZero() bool {
-	return strings.HasPrefix(t.Name, studentPrefix+"encoder.layer") && strings.HasSuffix(t.Name, ".bn2.weight")
+	encoder := strings.HasPrefix(t.Name, studentPrefix+"encoder.layer") || strings.HasPrefix(t.Name, "layer") // a classifier's
+	return encoder && strings.HasSuffix(t.Name, ".bn2.weight")
 }

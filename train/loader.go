@@ -8,6 +8,8 @@ import (
 	"time"
 
 	"github.com/destseg/destseg/dataset"
+	"github.com/destseg/destseg/internal/training"
+	"github.com/destseg/destseg/network"
 	"github.com/destseg/destseg/synth"
 )
 
@@ -29,21 +31,6 @@ func (o *order) at(sample uint64) int {
 	return o.perm[sample%o.count]
 }
 
-// A batch is what one step learns from; parts that its stage does not need
-// are nil. See synth.Sample for the layouts.
-type batch struct {
-	clean, corrupted, mask []float32
-	err                    error
-}
-
-// A loader prepares batches beside the engine, a few ahead of it.
-type loader struct {
-	free, ready chan *batch
-	cancel      context.CancelFunc
-	done        sync.WaitGroup
-	waited      time.Duration
-}
-
 // source is what samples are made from.
 type source struct {
 	paths     []string
@@ -54,106 +41,50 @@ type source struct {
 	workers   int
 }
 
-const ahead = 2 // batches prepared before they are wanted
-
-// load starts a loader for steps first to last−1 of a stage. Samples are
-// numbered through both stages, so that no two ever are the same.
-func (s source) load(ctx context.Context, stage, first, last int) *loader {
-	ctx, cancel := context.WithCancel(ctx)
-	l := &loader{free: make(chan *batch, ahead+1), ready: make(chan *batch, ahead), cancel: cancel}
-	pixels := s.recipe.Batch * s.recipe.Width * s.recipe.Height
-	for range ahead + 1 {
-		b := &batch{corrupted: make([]float32, 3*pixels)}
-		if stage == 1 {
-			b.clean = make([]float32, 3*pixels)
-		} else {
-			b.mask = make([]float32, pixels)
+// fill returns what makes the batches of a stage, whose first sample has the given
+// number. See synth.Sample for the layouts.
+func (s source) fill(first uint64) func(training.Tensors, int) error {
+	o := order{seed: s.recipe.Seed, count: uint64(len(s.paths))}
+	count := s.recipe.Batch
+	paths, errs := make([]string, count), make([]error, count)
+	return func(inputs training.Tensors, step int) error {
+		number := first + uint64(step)*uint64(count)
+		for i := range paths {
+			paths[i] = s.paths[o.at(number+uint64(i))]
 		}
-		l.free <- b
-	}
-	start := uint64(0)
-	if stage == 2 {
-		start = uint64(s.recipe.StudentSteps) * uint64(s.recipe.Batch)
-	}
-	l.done.Go(func() {
-		o := order{seed: s.recipe.Seed, count: uint64(len(s.paths))}
-		for step := first; step < last; step++ {
-			select {
-			case b := <-l.free:
-				s.fill(b, &o, start+uint64(step)*uint64(s.recipe.Batch))
-				select {
-				case l.ready <- b:
-				case <-ctx.Done():
-					return
+		var group sync.WaitGroup
+		for w := range min(s.workers, count) {
+			group.Go(func() {
+				for i := w; i < count; i += s.workers {
+					errs[i] = s.sample(inputs, i, number+uint64(i), paths[i])
 				}
-			case <-ctx.Done():
-				return
+			})
+		}
+		group.Wait()
+		for _, err := range errs {
+			if err != nil {
+				return err
 			}
 		}
-	})
-	return l
-}
-
-// next waits for a batch, which recycle gives back; it returns nil when ctx
-// ends first.
-func (l *loader) next(ctx context.Context) *batch {
-	start := time.Now()
-	defer func() { l.waited += time.Since(start) }()
-	select {
-	case b := <-l.ready:
-		return b
-	case <-ctx.Done():
 		return nil
 	}
 }
 
-func (l *loader) recycle(b *batch) { l.free <- b }
-
-// stop ends the loader and waits for its goroutines.
-func (l *loader) stop() {
-	l.cancel()
-	l.done.Wait()
-}
-
-// fill makes the samples of a batch, from the given number on.
-func (s source) fill(b *batch, o *order, first uint64) {
-	count := s.recipe.Batch
-	paths := make([]string, count)
-	for i := range paths {
-		paths[i] = s.paths[o.at(first+uint64(i))]
-	}
-	errs := make([]error, count)
-	var group sync.WaitGroup
-	for w := range min(s.workers, count) {
-		group.Go(func() {
-			for i := w; i < count; i += s.workers {
-				errs[i] = s.sample(b, i, first+uint64(i), paths[i])
-			}
-		})
-	}
-	group.Wait()
-	b.err = nil
-	for _, err := range errs {
-		if err != nil {
-			b.err = err
-			return
-		}
-	}
-}
-
-func (s source) sample(b *batch, i int, number uint64, path string) error {
+// sample makes one sample of a batch.
+func (s source) sample(inputs training.Tensors, i int, number uint64, path string) error {
 	good, err := s.pictures.Get(path)
 	if err != nil {
 		return err
 	}
-	part := func(v []float32, size int) []float32 {
+	pixels := s.recipe.Width * s.recipe.Height
+	part := func(name string, channels int) []float32 {
+		v := inputs[name]
 		if v == nil {
 			return nil
 		}
-		return v[i*size:][:size]
+		return v[i*channels*pixels:][:channels*pixels]
 	}
-	pixels := s.recipe.Width * s.recipe.Height
-	dst := synth.Sample{Clean: part(b.clean, 3*pixels), Corrupted: part(b.corrupted, 3*pixels), Mask: part(b.mask, pixels)}
+	dst := synth.Sample{Clean: part(network.Clean, 3), Corrupted: part(network.Corrupted, 3), Mask: part(network.Mask, 1)}
 	if err := s.generator.Sample(dst, number, good); err != nil {
 		return fmt.Errorf("%s: %w", path, err)
 	}
@@ -168,18 +99,24 @@ func LoaderSpeed(ctx context.Context, c Config, stage, batches int) (float64, er
 	if err != nil {
 		return 0, err
 	}
+	run, err := r.training()
+	if err != nil {
+		return 0, err
+	}
+	s := run.Stages[stage-1]
+	s.Steps = batches
 	start := time.Now()
-	l := r.source.load(ctx, stage, 0, batches)
-	defer l.stop()
+	feed := s.Feed(ctx, 0)
+	defer feed.Stop()
 	for range batches {
-		b := l.next(ctx)
-		if b == nil {
+		batch, err := feed.Next(ctx)
+		if ctx.Err() != nil {
 			return 0, fmt.Errorf("%w: %w", ErrInterrupted, context.Cause(ctx))
 		}
-		if b.err != nil {
-			return 0, b.err
+		if err != nil {
+			return 0, err
 		}
-		l.recycle(b)
+		feed.Recycle(batch)
 	}
 	return float64(batches*c.Recipe.Batch) / time.Since(start).Seconds(), nil
 }

@@ -171,7 +171,10 @@ func TestTeacherAndStudentStayFrozen(t *testing.T) {
 	c := tiny(t, 2)
 	c.Teacher = map[string][]float32{}
 	random := Config{Recipe: c.Recipe}
-	state := (&trainer{Config: random}).initial()
+	state, err := (&trainer{Config: random}).initial()
+	if err != nil {
+		t.Fatal(err)
+	}
 	for _, tensor := range network.Tensors() {
 		if tensor.Part() == network.TeacherPart {
 			c.Teacher[tensor.Name] = state[tensor.Name]
@@ -254,7 +257,7 @@ func TestUnusableCheckpoint(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	old := good.Metadata[checkpointKey]
+	old := good.Metadata[checkpointKind.Key]
 	for _, test := range []struct {
 		name   string
 		change func(t *testing.T, c *Config)
@@ -285,8 +288,8 @@ func TestUnusableCheckpoint(t *testing.T) {
 		{"not a checkpoint", func(t *testing.T, c *Config) {
 			rewrite(t, c.Checkpoint, &weights.File{Tensors: good.Tensors})
 		}, ErrNotCheckpoint, "name another file"},
-		{"newer", record(strings.Replace(old, `"version":2`, `"version":3`, 1)), ErrCheckpoint, "newer version"},
-		{"older", record(`{"version":1,"fingerprint":"0123","stage":1,"step":1}`), ErrCheckpoint, "older version"},
+		{"newer", record(strings.Replace(old, `"version":3`, `"version":4`, 1)), ErrCheckpoint, "newer version"},
+		{"older", record(`{"version":2,"stage":1,"step":1}`), ErrCheckpoint, "older version"},
 		{"no record", record(""), ErrCheckpoint, "damaged"},
 		{"step", record(strings.Replace(old, `"step":1`, `"step":2`, 1)), ErrCheckpoint, "damaged"},
 		{"tensor", func(t *testing.T, c *Config) {
@@ -415,7 +418,7 @@ func record(text string) func(*testing.T, *Config) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		f.Metadata = map[string]string{checkpointKey: text}
+		f.Metadata = map[string]string{checkpointKind.Key: text}
 		rewrite(t, c.Checkpoint, f)
 	}
 }

@@ -44,6 +44,15 @@ func OpenReader(path string) (*Reader, error) {
 // Close closes the file.
 func (r *Reader) Close() error { return r.file.Close() }
 
+// Has reports whether the file has a tensor of that name.
+func (r *Reader) Has(name string) bool {
+	_, indexed := r.index.places[name]
+	if r.whole != nil {
+		_, indexed = r.whole.Tensors[name]
+	}
+	return indexed
+}
+
 // Match checks that the file has all tensors in want, by name, in their shapes. The error wraps [ErrMismatch], and names
 // what is missing and what has another shape; it does not name the file.
 func (r *Reader) Match(want map[string][]int) error {

@@ -1,0 +1,61 @@
+package training
+
+import (
+	"math"
+
+	"github.com/destseg/destseg/engine"
+)
+
+// AverageOf names the moving average of a tensor in the state of a run that keeps
+// averages.
+func AverageOf(name string) string { return "average/" + name }
+
+// averageEvery is how many steps lie between two updates of the averages: few
+// enough to make no difference to them, many enough to cost nothing.
+const averageEvery = 8
+
+// An averager brings the averages up to date.
+type averager struct {
+	program engine.Program
+	state   Tensors
+	decay   float64
+	names   []string
+	value   []float32
+}
+
+func (r *runner) averager(program engine.Program, s Stage) *averager {
+	a := &averager{program: program, state: r.State, decay: r.Average}
+	if a.decay == 0 {
+		return a
+	}
+	for _, u := range s.Graph.Updates {
+		if name := u.Variable.Name; r.Kept[name] > 0 {
+			a.names = append(a.names, name)
+			a.value = make([]float32, max(len(a.value), r.Kept[name]))
+		}
+	}
+	return a
+}
+
+// after is called after each step of a stage.
+func (a *averager) after(step int) error {
+	if len(a.names) == 0 || (step+1)%averageEvery != 0 {
+		return nil
+	}
+	keep := float32(math.Pow(a.decay, averageEvery))
+	for _, name := range a.names {
+		value := a.value[:len(a.state[name])]
+		if err := a.program.Read(name, value); err != nil {
+			return err
+		}
+		average := a.state[AverageOf(name)]
+		if average == nil { // it starts where the run is after a few steps, not at random
+			a.state[AverageOf(name)] = append([]float32(nil), value...)
+			continue
+		}
+		for i, v := range value {
+			average[i] = keep*average[i] + (1-keep)*v
+		}
+	}
+	return nil
+}
