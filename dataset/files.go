@@ -89,6 +89,10 @@ const (
 	foreign       // a picture all the same
 )
 
+// IsPicture reports whether a file's name has the extension of a picture that is
+// read.
+func IsPicture(name string) bool { return kindOf(name) == readable }
+
 func kindOf(name string) kind {
 	switch strings.ToLower(filepath.Ext(name)) {
 	case ".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".webp":

@@ -122,3 +122,16 @@ type Step struct {
 	Kernel     string      // the engine's name for the code that does it
 	Operations float64     // additions and multiplications of a convolution, else 0
 }
+
+// PrecisionInForce asks an engine what it would compute in, by way of a small
+// program.
+func PrecisionInForce(e Engine, o Options) (Precision, error) {
+	g := &graph.Graph{}
+	g.Output("y", g.Affine(g.Input("x", 1, 1, 4, 4), 1, 0))
+	p, err := e.Compile(g, o)
+	if err != nil {
+		return 0, err
+	}
+	defer p.Close()
+	return p.Precision(), nil
+}

@@ -13,10 +13,10 @@ const (
 	ClassLoss = "loss.class" // output, scalar: cross-entropy with smoothed labels, mean over the batch
 )
 
-// Names of the linear layer's tensors.
+// Names of the tensors of a classifier's linear layer.
 const (
-	classifierWeight = "fc.weight"
-	classifierBias   = "fc.bias"
+	ClassifierWeight = "fc.weight"
+	ClassifierBias   = "fc.bias"
 )
 
 // Classifier builds a whole ResNet-18 (He et al., CVPR 2016) with frozen weights
@@ -63,8 +63,8 @@ func newClassifier(size Size, classes int, training bool) (*builder, graph.Value
 	image := b.g.Input(Image, size.Batch, 3, size.Height, size.Width)
 	features := b.trunk("", image, 4)
 	pooled := b.g.MeanPool(features[3])
-	w := b.parameter(classifierWeight, classes, pooled.Shape()[1], 1, 1)
-	bias := b.parameter(classifierBias, classes)
+	w := b.parameter(ClassifierWeight, classes, pooled.Shape()[1], 1, 1)
+	bias := b.parameter(ClassifierBias, classes)
 	return b, b.g.ConvBias(pooled, w, bias, graph.Window{Stride: 1, Dilation: 1}), nil
 }
 

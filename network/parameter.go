@@ -66,7 +66,7 @@ func TeacherName(name string) string { return strings.TrimPrefix(name, teacherPr
 // identity, but for the last one in each encoder block, which starts at zero.
 func (t Tensor) Initial(random *rand.Rand) []float32 {
 	v := make([]float32, t.Shape.Size())
-	uniform := strings.HasPrefix(t.Name, segmentationPrefix+"head.") || t.Name == classifierWeight
+	uniform := strings.HasPrefix(t.Name, segmentationPrefix+"head.") || t.Name == ClassifierWeight
 	switch {
 	case len(t.Shape) == 4 && !uniform:
 		fanOut := t.Shape[0] * t.Shape[2] * t.Shape[3]
@@ -74,11 +74,11 @@ func (t Tensor) Initial(random *rand.Rand) []float32 {
 		for i := range v {
 			v[i] = float32(random.NormFloat64() * deviation)
 		}
-	case len(t.Shape) == 4, t.Name == segmentationPrefix+"head.4.bias", t.Name == classifierBias:
+	case len(t.Shape) == 4, t.Name == segmentationPrefix+"head.4.bias", t.Name == ClassifierBias:
 		fanIn := outputChannels
 		if len(t.Shape) == 4 {
 			fanIn = t.Shape[1] * t.Shape[2] * t.Shape[3]
-		} else if t.Name == classifierBias {
+		} else if t.Name == ClassifierBias {
 			fanIn = trunkChannels
 		}
 		bound := 1 / math.Sqrt(float64(fanIn))

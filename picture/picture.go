@@ -17,7 +17,10 @@
 // to a picture that is being read.
 package picture
 
-import "image"
+import (
+	"fmt"
+	"image"
+)
 
 // RGB is an 8-bit colour picture.
 type RGB struct {
@@ -42,6 +45,19 @@ func NewRGB(width, height int) *RGB {
 // NewGray returns a picture of zeros. Width and height must not be negative.
 func NewGray(width, height int) *Gray {
 	return &Gray{Width: width, Height: height, Pix: make([]uint8, width*height)}
+}
+
+// Crop returns a copy of the width×height pixels whose upper left corner is at
+// (x, y). It panics if they don't lie within the picture.
+func (p *RGB) Crop(x, y, width, height int) *RGB {
+	if x < 0 || y < 0 || width < 0 || height < 0 || width > p.Width-x || height > p.Height-y {
+		panic(fmt.Sprintf("picture: crop of %d×%d at (%d, %d) of a picture of %d×%d", width, height, x, y, p.Width, p.Height))
+	}
+	crop := NewRGB(width, height)
+	for row := range height {
+		copy(crop.Pix[3*row*width:][:3*width], p.Pix[3*((y+row)*p.Width+x):])
+	}
+	return crop
 }
 
 // ImageNet returns the mean and the standard deviation of the three channels, on

@@ -11,7 +11,6 @@ import (
 	"strings"
 
 	"github.com/destseg/destseg/engine"
-	"github.com/destseg/destseg/graph"
 	"github.com/destseg/destseg/internal/digest"
 	"github.com/destseg/destseg/internal/training"
 	"github.com/destseg/destseg/network"
@@ -64,21 +63,9 @@ func (c Config) identify(ctx context.Context) (identity, []digest.Digest, error)
 		}
 	}
 	id.Teacher = digest.Digest(h.Sum(nil)).String()
-	precision, err := precisionOf(c.Engine, c.Options)
+	precision, err := engine.PrecisionInForce(c.Engine, c.Options)
 	id.Precision = precision.String()
 	return id, pictures, err
-}
-
-// precisionOf asks an engine what it will compute in, by way of a small program.
-func precisionOf(e engine.Engine, o engine.Options) (engine.Precision, error) {
-	g := &graph.Graph{}
-	g.Output("y", g.Affine(g.Input("x", 1, 1, 4, 4), 1, 0))
-	p, err := e.Compile(g, o)
-	if err != nil {
-		return 0, err
-	}
-	defer p.Close()
-	return p.Precision(), nil
 }
 
 // Differences names what the identity in a checkpoint has not in common with this

@@ -3,7 +3,6 @@ package train
 import (
 	"context"
 	"fmt"
-	"math/rand/v2"
 	"sync"
 	"time"
 
@@ -12,24 +11,6 @@ import (
 	"github.com/destseg/destseg/network"
 	"github.com/destseg/destseg/synth"
 )
-
-// An order says which good picture each sample shows: every picture once an
-// epoch, in an order that follows from seed and epoch alone. An epoch may end
-// within a batch, so that folders smaller than a batch work too.
-type order struct {
-	seed  uint64
-	count uint64
-	epoch uint64
-	perm  []int // of the epoch, nil before the first
-}
-
-func (o *order) at(sample uint64) int {
-	if epoch := sample / o.count; o.perm == nil || epoch != o.epoch {
-		o.epoch = epoch
-		o.perm = rand.New(rand.NewPCG(o.seed, epoch)).Perm(int(o.count))
-	}
-	return o.perm[sample%o.count]
-}
 
 // source is what samples are made from.
 type source struct {
@@ -44,13 +25,13 @@ type source struct {
 // fill returns what makes the batches of a stage, whose first sample has the given
 // number. See synth.Sample for the layouts.
 func (s source) fill(first uint64) func(training.Tensors, int) error {
-	o := order{seed: s.recipe.Seed, count: uint64(len(s.paths))}
+	o := training.Order{Seed: s.recipe.Seed, Count: uint64(len(s.paths))}
 	count := s.recipe.Batch
 	paths, errs := make([]string, count), make([]error, count)
 	return func(inputs training.Tensors, step int) error {
 		number := first + uint64(step)*uint64(count)
 		for i := range paths {
-			paths[i] = s.paths[o.at(number+uint64(i))]
+			paths[i] = s.paths[o.At(number+uint64(i))]
 		}
 		var group sync.WaitGroup
 		for w := range min(s.workers, count) {

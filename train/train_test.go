@@ -429,26 +429,3 @@ func rewrite(t *testing.T, path string, f *weights.File) {
 		t.Fatal(err)
 	}
 }
-
-func TestOrderShowsEveryPictureOnceAnEpoch(t *testing.T) {
-	o := order{seed: 7, count: 5}
-	var epochs [2][]int
-	for i := range 10 {
-		epochs[i/5] = append(epochs[i/5], o.at(uint64(i)))
-	}
-	if slices.Equal(epochs[0], epochs[1]) {
-		t.Error("two epochs have the same order")
-	}
-	for _, e := range epochs {
-		slices.Sort(e)
-		if !slices.Equal(e, []int{0, 1, 2, 3, 4}) {
-			t.Errorf("an epoch shows %v", e)
-		}
-	}
-	later := order{seed: 7, count: 5}
-	for _, i := range []uint64{9, 2, 7} {
-		if fresh := (&order{seed: 7, count: 5}).at(i); later.at(i) != fresh {
-			t.Errorf("sample %d depends on what was asked before", i)
-		}
-	}
-}

@@ -27,6 +27,7 @@ import (
 
 type benchOptions struct {
 	inference, training []int // batches
+	pretraining         []int // batches, of crops
 	seconds             int
 	size                size
 	layers              bool
@@ -68,6 +69,7 @@ Other work on the machine slows both. Let there be none.`,
 	f.SortFlags = false
 	batchesFlag(f, &o.inference, "inference", "batches to inspect, as in 1,8,32, or none")
 	batchesFlag(f, &o.training, "training", "batches to train with, or none")
+	batchesFlag(f, &o.pretraining, "pretraining", "batches of crops of 96×96 to train a teacher with, or none")
 	countFlag(f, &o.seconds, 1, 3600, "seconds", "to spend on each, at least")
 	sizeFlag(f, &o.size)
 	f.BoolVar(&o.layers, "layers", false, "list the layers, the longest first")
@@ -182,6 +184,10 @@ func (o benchOptions) measure(ctx context.Context, c *console, e engine.Engine, 
 	}
 	for _, batch := range o.training {
 		works = append(works, bench.StudentStep(at(batch)), bench.SegmentationStep(at(batch)))
+	}
+	const crop = 96 // side in pixels
+	for _, batch := range o.pretraining {
+		works = append(works, bench.ClassifierStep(network.Size{Batch: batch, Height: crop, Width: crop}))
 	}
 	m := c.meter("measuring", len(works))
 	defer m.close()

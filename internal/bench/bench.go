@@ -41,6 +41,15 @@ func SegmentationStep(s network.Size) Work {
 	return Work{"stage 2", s, func(s network.Size) (*graph.Graph, error) { return network.SegmentationStep(s, published) }}
 }
 
+// ClassifierStep is StudentStep for a classifier of as many classes as the teacher
+// inside the program was trained with.
+func ClassifierStep(s network.Size) Work {
+	return Work{"pretraining", s, func(s network.Size) (*graph.Graph, error) {
+		const classes, smoothing = 311, 0.1
+		return network.ClassifierStep(s, classes, smoothing, published)
+	}}
+}
+
 // Effort says how long to measure: until both the time has passed and the least
 // number of runs is done, and at most Most runs.
 type Effort struct {
