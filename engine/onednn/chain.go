@@ -125,6 +125,56 @@ func (l *lowering) newConvolution(s *C.dnn_conv_spec) (*C.dnn_primitive, error) 
 	return p, nil
 }
 
+// newBackward is newConvolution for a backward pass, and tells whether that takes
+// activations in blocks of channels. In fp32 oneDNN's code for AVX-512 runs a quarter
+// to a third faster on these than on pixels; where enough is computed with each number,
+// that is worth bringing them into blocks and back.
+func (l *lowering) newBackward(s *C.dnn_conv_spec) (p *C.dnn_primitive, blocks bool, err error) {
+	if l.bf16 || s.kernel == 1 || s.c%C.DNN_BLOCK != 0 || s.o%C.DNN_BLOCK != 0 || s.c*s.o/(s.c+s.o) < leastBlocked {
+		p, err = l.newConvolution(s)
+		return p, false, err
+	}
+	preferred := *s
+	preferred.layout = C.DNN_ANY
+	if err := check(C.dnn_conv_create(l.context, &preferred, &p), "convolution"); err != nil {
+		return nil, false, err
+	}
+	if C.dnn_conv_layout(p) == C.DNN_BLOCKS {
+		s.layout = C.DNN_BLOCKS
+	}
+	C.dnn_destroy(p)
+	p, err = l.newConvolution(s)
+	return p, s.layout == C.DNN_BLOCKS, err
+}
+
+// leastBlocked is the least C·O/(C+O), to which the work for each number of a
+// convolution's activations is in proportion, from which on blocks pay.
+const leastBlocked = 64
+
+// inBlocks returns an operand of a backward pass as that takes it.
+func (l *lowering) inBlocks(v graph.Value, blocks bool) *tensor {
+	if !blocks {
+		return l.convolvable(v)
+	}
+	x := l.pixels(v)
+	y := l.blocks[v]
+	if y == nil {
+		y = newBlocks(x.shape)
+		l.blocks[v] = y
+		l.emit(step{
+			node: v.Node, kernel: C.DS_TO_BLOCKS, operands: []*tensor{x, y},
+			extents: []int{x.shape[0], x.shape[2] * x.shape[3], x.channels(), x.ld},
+		})
+	}
+	return y
+}
+
+// newBlocks makes a tensor that only convolutions and the kernels between them and
+// pixels know how to read.
+func newBlocks(shape graph.Shape) *tensor {
+	return &tensor{buf: &buffer{bytes: 4 * shape.Size()}, shape: shape}
+}
+
 // own keeps a primitive until the program is closed.
 func (l *lowering) own(p *C.dnn_primitive) {
 	l.primitives = append(l.primitives, p)
@@ -300,14 +350,13 @@ func (l *lowering) convBackwardData(n *graph.Node) error {
 	}
 	part, isSpread := l.fusion.spreadData[n]
 	s := l.specOf(C.DNN_BACKWARD_DATA, l.narrowed(v), n.In[0].Shape(), n.In[1].Shape(), n.Window)
-	p, err := l.newConvolution(&s)
+	p, blocks, err := l.newBackward(&s)
 	if err != nil {
 		return err
 	}
-	dy := l.convolvable(n.In[0])
 	filter, frozen := l.weights(n.In[1])
 	if isSpread {
-		l.spreadBackwardData(n, part, filter, dy)
+		l.spreadBackwardData(n, part, filter, l.values[n.In[0]])
 		others := rest(filter.shape, part)
 		l.emitTo(frozen, columns(n, filter, others, part, false)...)
 		filter = others
@@ -316,8 +365,18 @@ func (l *lowering) convBackwardData(n *graph.Node) error {
 	if err != nil {
 		return err
 	}
+	dy := l.inBlocks(n.In[0], blocks)
 	l.convolved(v, func(dx *tensor) {
-		l.emit(step{node: n, primitive: p, conv: &s, operands: []*tensor{dx, w, nil, dy}})
+		if !blocks {
+			l.emit(step{node: n, primitive: p, conv: &s, operands: []*tensor{dx, w, nil, dy}})
+			return
+		}
+		c := newBlocks(dx.shape)
+		l.emit(step{node: n, primitive: p, conv: &s, operands: []*tensor{c, w, nil, dy}})
+		l.emit(step{
+			node: n, kernel: C.DS_FROM_BLOCKS, operands: []*tensor{c, dx},
+			extents: []int{dx.shape[0], dx.shape[2] * dx.shape[3], dx.channels(), dx.ld},
+		})
 	})
 	return nil
 }
@@ -335,11 +394,11 @@ func (l *lowering) convBackwardWeights(n *graph.Node) error {
 	}
 	part, isSpread := l.fusion.spreads[n.In[0]]
 	s := l.specOf(C.DNN_BACKWARD_WEIGHTS, l.narrowed(n.In[0]), n.In[1].Shape(), n.Shapes[0], n.Window)
-	p, err := l.newConvolution(&s)
+	p, blocks, err := l.newBackward(&s)
 	if err != nil {
 		return err
 	}
-	x, dy, w, dw := l.convolvable(n.In[0]), l.convolvable(n.In[1]), packed(p), l.plain(v)
+	x, dy, w, dw := l.inBlocks(n.In[0], blocks), l.inBlocks(n.In[1], blocks), packed(p), l.plain(v)
 	l.emit(step{node: n, primitive: p, conv: &s, operands: []*tensor{x, w, nil, dy}})
 	target := dw
 	if isSpread {
@@ -350,7 +409,7 @@ func (l *lowering) convBackwardWeights(n *graph.Node) error {
 	}
 	if isSpread {
 		l.run = append(l.run, columns(n, dw, target, part, true)...)
-		l.spreadBackwardWeights(n, part, dy, dw)
+		l.spreadBackwardWeights(n, part, l.values[n.In[1]], dw)
 	}
 	return nil
 }

@@ -79,6 +79,8 @@ BODY float lanes_sum(const float *s) {
 // Entry points, one for each of enum ds_kernel.
 void ds_to_pixels(args a);
 void ds_from_pixels(args a);
+void ds_to_blocks(args a);
+void ds_from_blocks(args a);
 void ds_stats(args a);
 void ds_norm(args a);
 void ds_norm_backward(args a);

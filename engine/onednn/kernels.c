@@ -35,6 +35,8 @@ static const struct {
 } kernels[DS_KERNELS] = {
     [DS_TO_PIXELS] = KERNEL(to_pixels),
     [DS_FROM_PIXELS] = KERNEL(from_pixels),
+    [DS_TO_BLOCKS] = KERNEL(to_blocks),
+    [DS_FROM_BLOCKS] = KERNEL(from_blocks),
     [DS_STATS] = KERNEL(stats),
     [DS_NORM] = KERNEL(norm),
     [DS_NORM_BACKWARD] = KERNEL(norm_backward),

@@ -24,6 +24,9 @@ typedef struct {
 enum ds_kernel {
     DS_TO_PIXELS,     // p: planes N×C×HW float, y; n: N C HW
     DS_FROM_PIXELS,   // p: x, planes N×C×HW float; n: N C HW ldx
+    // In blocks of 16 channels a plane holds 16 channels of all pixels, those of a pixel together. C is a multiple.
+    DS_TO_BLOCKS,     // p: x, y in blocks; n: N HW C ldx; float only
+    DS_FROM_BLOCKS,   // p: x in blocks, y; n: N HW C ldy; float only
     DS_STATS,         // p: x, mean, var; n: P C ldx
     DS_NORM,          // p: x, scale, shift, mean, var, residual, y; n: P C ldx ldr ldy; f: epsilon; relu
     DS_NORM_BACKWARD, // p: x, dy, y, scale, mean, var, dx, dparams (scale then shift); n: P C ldx lddy ldy lddx; f: epsilon; relu: y masks dy

@@ -26,3 +26,29 @@ TYPED(from_pixels)
 void ds_to_pixels(args a) { ds_parallel(a, a->n[0] * a->n[2], to_pixels); }
 
 void ds_from_pixels(args a) { ds_parallel(a, a->n[0] * a->n[1], from_pixels); }
+
+enum { CHANNELS = 16 }; // of a block
+
+VARIANTS static void to_blocks(args a, long lo, long hi, int thread) {
+    (void)thread;
+    long hw = a->n[1], c = a->n[2], ld = a->n[3];
+    for (long i = lo; i < hi; i++) {
+        const float *from = (const float *)a->p[0] + i * ld;
+        float *to = (float *)a->p[1] + i / hw * c * hw + i % hw * CHANNELS;
+        for (long k = 0; k < c; k += CHANNELS) memcpy(to + k * hw, from + k, CHANNELS * sizeof(float));
+    }
+}
+
+VARIANTS static void from_blocks(args a, long lo, long hi, int thread) {
+    (void)thread;
+    long hw = a->n[1], c = a->n[2], ld = a->n[3];
+    for (long i = lo; i < hi; i++) {
+        const float *from = (const float *)a->p[0] + i / hw * c * hw + i % hw * CHANNELS;
+        float *to = (float *)a->p[1] + i * ld;
+        for (long k = 0; k < c; k += CHANNELS) memcpy(to + k, from + k * hw, CHANNELS * sizeof(float));
+    }
+}
+
+void ds_to_blocks(args a) { ds_parallel(a, a->n[0] * a->n[1], to_blocks); }
+
+void ds_from_blocks(args a) { ds_parallel(a, a->n[0] * a->n[1], from_blocks); }

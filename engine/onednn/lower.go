@@ -48,6 +48,7 @@ type lowering struct {
 
 	values     map[graph.Value]*tensor
 	converted  map[graph.Value]*tensor // inputs as pixels
+	blocks     map[graph.Value]*tensor // activations in blocks of channels
 	outputs    map[string]*tensor
 	sums       map[graph.Value]*tensor // of gradients, for spread convolutions
 	primitives []*C.dnn_primitive

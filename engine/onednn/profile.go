@@ -122,7 +122,7 @@ func newFloor(context *C.dnn_context, convs []*C.dnn_conv_spec) (*floor, error) 
 			continue
 		}
 		bare := *c
-		bare.bias, bare.sum, bare.relu, bare.any = 0, 0, 0, 1
+		bare.bias, bare.sum, bare.relu, bare.layout = 0, 0, 0, C.DNN_ANY
 		var p *C.dnn_primitive
 		if err := check(C.dnn_conv_create(context, &bare, &p), "convolution by itself"); err != nil {
 			f.free()

@@ -51,7 +51,7 @@ func (p *program) compile(g *graph.Graph, constants func(string, []float32) erro
 	}
 	l := &lowering{
 		context: p.context, bf16: p.precision == engine.BFloat16, graph: g, fusion: newFusion(g),
-		frozen: map[string]bool{}, baked: map[*graph.Node]bool{}, values: map[graph.Value]*tensor{}, converted: map[graph.Value]*tensor{}, outputs: map[string]*tensor{}, sums: map[graph.Value]*tensor{},
+		frozen: map[string]bool{}, baked: map[*graph.Node]bool{}, values: map[graph.Value]*tensor{}, converted: map[graph.Value]*tensor{}, outputs: map[string]*tensor{}, sums: map[graph.Value]*tensor{}, blocks: map[graph.Value]*tensor{},
 	}
 	if constants != nil {
 		for _, n := range g.Constants() {

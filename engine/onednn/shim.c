@@ -169,7 +169,7 @@ int dnn_conv_create(dnn_context *c, const dnn_conv_spec *s, dnn_primitive **out)
     dnn_primitive *p = calloc(1, sizeof *p);
     if (!p) return dnnl_out_of_memory;
     int status;
-    dnnl_format_tag_t layout = s->any ? dnnl_format_tag_any : dnnl_nhwc;
+    dnnl_format_tag_t layout = (dnnl_format_tag_t[]){dnnl_nhwc, dnnl_nChw16c, dnnl_format_tag_any}[s->layout];
     TRY_OR(describe(&x, 4, xs, type, layout), done);
     TRY_OR(describe(&y, 4, ys, type, layout), done);
     TRY_OR(describe(&w, 4, ws, type, dnnl_format_tag_any), done);
@@ -237,6 +237,19 @@ static int blocking_of(const_desc_ptr d, blocking *b) {
     memcpy(b->dims, from->inner_idxs, b->count * sizeof *b->dims);
 #endif
     return dnnl_success;
+}
+
+int dnn_conv_layout(const dnn_primitive *p) {
+    int layouts[2];
+    for (int i = 0; i < 2; i++) {
+        blocking b;
+        const_desc_ptr d;
+        if (dnnl_memory_get_memory_desc(p->memory[2 * i], &d) != dnnl_success || blocking_of(d, &b) != dnnl_success) return DNN_ANY;
+        layouts[i] = b.count == 1 && b.dims[0] == 1 && b.sizes[0] == DNN_BLOCK ? DNN_BLOCKS
+                   : b.count == 0 && b.strides[1] == 1                         ? DNN_PIXELS
+                                                                               : DNN_ANY;
+    }
+    return layouts[0] == layouts[1] ? layouts[0] : DNN_ANY;
 }
 
 // place is what index x of a dimension adds to an element's place.

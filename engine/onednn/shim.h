@@ -18,8 +18,12 @@ typedef struct {
 
 enum dnn_kind { DNN_FORWARD, DNN_BACKWARD_DATA, DNN_BACKWARD_WEIGHTS };
 
-// dnn_conv_spec describes a convolution N×C×H×W → N×O×P×Q. Activations are
-// channels last without gaps.
+// How activations lie: channels last without gaps; in planes of DNN_BLOCK
+// channels, which follow each other at each pixel; or as the library prefers.
+enum dnn_layout { DNN_PIXELS, DNN_BLOCKS, DNN_ANY };
+enum { DNN_BLOCK = 16 };
+
+// dnn_conv_spec describes a convolution N×C×H×W → N×O×P×Q.
 typedef struct {
     int kind;
     long n, c, h, w, o, p, q, kernel, stride, padding, dilation;
@@ -27,7 +31,7 @@ typedef struct {
     int bias;      // a bias of O fp32 values is added
     int sum;       // the result is added to what the destination holds
     int relu;      // after bias and sum
-    int any;       // activations may have any layout, not only channels last
+    int layout;    // of activations
 } dnn_conv_spec;
 
 // dnn_primitive is an executable with its operands.
@@ -49,6 +53,10 @@ void dnn_close(dnn_context *c);
 // are the activations or their gradients, weights the weights or theirs.
 int dnn_conv_create(dnn_context *c, const dnn_conv_spec *s, dnn_primitive **out);
 int dnn_conv_bind(dnn_primitive *p, void *src, void *weights, void *bias, void *dst, void *scratch);
+
+// Tells which layout a convolution has for its activations: DNN_PIXELS,
+// DNN_BLOCKS, or DNN_ANY for every other one.
+int dnn_conv_layout(const dnn_primitive *p);
 
 // Tells where the layout that a convolution chose for its weights has them:
 // the one of output channel o, input channel i and tap k at places[o] +

@@ -37,6 +37,7 @@ func convolutions() []Case {
 		{1, 300, 3, 3, 4, 3, 1, 1, 1},
 		{3, 2, 17, 13, 3, 3, 1, 1, 1},
 		{1, 16, 12, 13, 32, 3, 1, 1, 1},
+		{2, 144, 5, 4, 128, 3, 1, 2, 2}, // so much that backward passes have a layout of their own
 	} {
 		win := graph.Window{Stride: s.stride, Padding: s.padding, Dilation: s.dilation}
 		name := fmt.Sprintf("conv %d×%d×%d×%d to %d kernel %d stride %d padding %d dilation %d",
@@ -56,6 +57,13 @@ func convolutions() []Case {
 		Case{Name: "conv bias to one channel", build: func(c *Circuit) {
 			x, w := c.variable("x", normal, 3, 7, 5, 3), c.variable("w", normal, 1, 7, 1, 1)
 			c.result("y", c.Graph.ConvBias(x, w, c.variable("bias", normal, 1), graph.Window{Stride: 1, Dilation: 1}))
+		}},
+		Case{Name: "conv of many channels side by side", build: func(c *Circuit) {
+			x, other := c.variable("x", normal, 2, 112, 4, 5), c.variable("other", normal, 2, 32, 4, 5)
+			whole := c.Graph.Concat(c.Graph.ReLU(x), other, c.Graph.ReLU(other))
+			y := c.Graph.Conv(whole, c.variable("w", normal, 144, 176, 3, 3), same)
+			z := c.Graph.Conv(c.Graph.Slice(y, 0, 128), c.variable("v", normal, 128, 128, 3, 3), same)
+			c.result("y", c.Graph.Concat(z, c.Graph.Slice(y, 128, 16)))
 		}},
 		Case{Name: "conv frozen weights", build: func(c *Circuit) {
 			x, w := c.variable("x", normal, 2, 3, 5, 4), c.frozen("w", normal, 4, 3, 3, 3)
