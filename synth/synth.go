@@ -157,6 +157,21 @@ func (g *Generator) Sample(dst Sample, index uint64, good *picture.RGB) error {
 	return nil
 }
 
+// Picture returns sample number index as a person would see it, the corrupted
+// picture rounded to bytes, and its mask. Errors are those of Sample.
+func (g *Generator) Picture(index uint64, good *picture.RGB) (*picture.RGB, *picture.Gray, error) {
+	sc := g.scratch.Get().(*scratch)
+	defer g.scratch.Put(sc)
+	if err := g.draw(sc, index, good); err != nil {
+		return nil, nil, err
+	}
+	mask := picture.NewGray(g.settings.Width, g.settings.Height)
+	for i, m := range sc.mask.mask {
+		mask.Pix[i] = 255 * m
+	}
+	return g.corrupted(sc), mask, nil
+}
+
 // draw makes every random choice of a sample, in an order that is part of what a
 // seed means: rotation, mask, opacity, texture.
 func (g *Generator) draw(sc *scratch, index uint64, good *picture.RGB) error {

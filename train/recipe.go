@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"math"
 
+	"github.com/destseg/destseg/internal/training"
 	"github.com/destseg/destseg/network"
 	"github.com/destseg/destseg/synth"
 )
@@ -26,9 +27,38 @@ type Recipe struct {
 	Momentum    float64 `json:"momentum"`
 	WeightDecay float64 `json:"weight_decay"` // on every parameter
 
+	Schedule Schedule `json:"schedule,omitempty"`     // of the rates within a stage
+	Warmup   int      `json:"warmup_steps,omitempty"` // in which the rates grow from near 0, in each stage
+	Average  float64  `json:"average,omitempty"`      // decay a step of the moving average that a trained network consists of; 0: of its last values
+
 	MinOpacity float64        `json:"min_opacity"` // of the blended texture, above 0 and up to 1
 	Rotation   synth.Rotation `json:"rotation"`    // of the good pictures
 	Seed       uint64         `json:"seed"`        // every random choice follows from it
+}
+
+// A Schedule says how learning rates go, after the warm-up.
+type Schedule string
+
+// Schedules.
+const (
+	Constant Schedule = ""       // as published
+	Cosine   Schedule = "cosine" // to 0 at the end of the stage, along half a cosine
+)
+
+// String returns the schedule's name.
+func (s Schedule) String() string {
+	if s == Constant {
+		return "constant"
+	}
+	return string(s)
+}
+
+// rate is the part of the recipe's learning rates that a step of a stage takes.
+func (r Recipe) rate(step, steps int) float64 {
+	if r.Schedule == Cosine {
+		return training.Cosine(step, r.Warmup, steps)
+	}
+	return training.Warm(step, r.Warmup)
 }
 
 // PublishedBatch is the batch that the published learning rates belong to.
@@ -72,6 +102,12 @@ func (r Recipe) Check() error {
 			return fmt.Errorf("%w: %d steps of a stage; it takes 0 to %d", ErrRecipe, steps, MaxSteps)
 		}
 	}
+	if r.Schedule != Constant && r.Schedule != Cosine {
+		return fmt.Errorf("%w: schedule %q; known are constant and cosine", ErrRecipe, r.Schedule)
+	}
+	if r.Warmup < 0 || r.Warmup > MaxSteps {
+		return fmt.Errorf("%w: warm-up of %d steps; it takes 0 to %d", ErrRecipe, r.Warmup, MaxSteps)
+	}
 	for _, v := range []struct {
 		name     string
 		value    float64
@@ -82,6 +118,7 @@ func (r Recipe) Check() error {
 		{"head rate", r.HeadRate, 0, math.MaxFloat32},
 		{"momentum", r.Momentum, 0, 1},
 		{"weight decay", r.WeightDecay, 0, 1},
+		{"average", r.Average, 0, 1 - 1e-9},
 	} {
 		if !(v.value >= v.min && v.value <= v.max) {
 			return fmt.Errorf("%w: %s of %v; it lies between %v and %v", ErrRecipe, v.name, v.value, v.min, v.max)

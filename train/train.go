@@ -42,12 +42,17 @@ type Config struct {
 	Checkpoint string // file to continue from and to write; empty: none
 	Fresh      bool   // begin anew and replace the checkpoint that is there by the first one written
 	Every      int    // steps between checkpoints; 0: 100
+	Keep       int    // earlier checkpoints to keep beside the last one, under its name with .1, .2, … (the oldest)
 
 	// Begin is called once, by Run's goroutine, when everything is checked and
 	// before the first step, with Stage, Step, Steps and Batch; a Step other than
 	// 0, or stage 2, comes from the checkpoint. Progress is called likewise after
 	// each step. Either may be nil.
 	Begin, Progress func(Progress)
+
+	// Look, if it is not nil, is called before Progress after each step that ends
+	// with a checkpoint, or would if Checkpoint named one.
+	Look func([]Glimpse)
 }
 
 // usualCache is how many bytes of pictures a run keeps that is given no cache.
@@ -62,6 +67,7 @@ type Progress struct {
 	// three scales, mean over the batch, in stage 1; the others in stage 2.
 	Cosine, Focal, L1 float64
 
+	Rate       float64       // part of the recipe's learning rates that the step took
 	Speed      float64       // pictures a second in this stage, without the first step
 	Remaining  time.Duration // estimate for both stages; 0 until known
 	Waited     time.Duration // spent by the engine on waiting for pictures so far
@@ -168,7 +174,16 @@ func (r *trainer) training() (training.Config, error) {
 	}
 	c := training.Config{
 		Engine: r.Engine, Options: r.Options, Stages: stages, Kept: kept(),
-		Checkpoint: r.Checkpoint, Kind: checkpointKind, Fresh: r.Fresh, Every: r.Every,
+		Average: r.Recipe.Average, Checkpoint: r.Checkpoint, Kind: checkpointKind, Fresh: r.Fresh, Every: r.Every, Keep: r.Keep,
+	}
+	if r.Look != nil {
+		c.Rest = func(_ context.Context, state training.Tensors) error {
+			glimpses, err := r.look(state)
+			if err == nil {
+				r.Look(glimpses)
+			}
+			return err
+		}
 	}
 	if r.Begin != nil {
 		c.Begin = func(p training.Progress) { r.Begin(r.progress(p)) }
@@ -183,6 +198,7 @@ func (r *trainer) training() (training.Config, error) {
 func (r *trainer) progress(p training.Progress) Progress {
 	steps := [...]int{r.Recipe.StudentSteps, r.Recipe.SegmentationSteps}[p.Stage]
 	return Progress{
+		Rate:  r.Recipe.rate(p.Step-1, steps),
 		Stage: p.Stage + 1, Step: p.Step, Steps: steps, Batch: r.Recipe.Batch,
 		Cosine: p.Losses[network.CosineLoss] / float64(r.Recipe.Batch),
 		Focal:  p.Losses[network.FocalLoss], L1: p.Losses[network.L1Loss],
@@ -221,19 +237,25 @@ func (r *trainer) stages() ([]training.Stage, error) {
 	if err != nil {
 		return nil, err
 	}
-	rates := func(rates map[string]float64) func(int) map[string]float64 {
-		return func(int) map[string]float64 { return rates }
+	rates := func(steps int, highest map[string]float64) func(int) map[string]float64 {
+		return func(step int) map[string]float64 {
+			now := map[string]float64{}
+			for name, rate := range highest {
+				now[name] = rate * r.Recipe.rate(step, steps)
+			}
+			return now
+		}
 	}
 	return []training.Stage{{
-		Graph: student, Steps: r.Recipe.StudentSteps, Cost: 1,
+		Graph: student, Steps: r.Recipe.StudentSteps, Cost: 1, Settle: true,
 		Inputs: []string{network.Clean, network.Corrupted}, Fill: r.source.fill(0),
-		Scalars: rates(map[string]float64{network.Rate: r.Recipe.StudentRate}),
+		Scalars: rates(r.Recipe.StudentSteps, map[string]float64{network.Rate: r.Recipe.StudentRate}),
 		Losses:  []string{network.CosineLoss},
 	}, {
-		Graph: segmentation, Steps: r.Recipe.SegmentationSteps, Cost: stageRatio,
+		Graph: segmentation, Steps: r.Recipe.SegmentationSteps, Cost: stageRatio, Settle: true,
 		// Samples are numbered through both stages, so that no two ever are the same.
 		Inputs: []string{network.Corrupted, network.Mask}, Fill: r.source.fill(uint64(r.Recipe.StudentSteps) * uint64(r.Recipe.Batch)),
-		Scalars: rates(map[string]float64{network.RateRes: r.Recipe.ResRate, network.RateHead: r.Recipe.HeadRate}),
+		Scalars: rates(r.Recipe.SegmentationSteps, map[string]float64{network.RateRes: r.Recipe.ResRate, network.RateHead: r.Recipe.HeadRate}),
 		Losses:  []string{network.FocalLoss, network.L1Loss},
 	}}, nil
 }

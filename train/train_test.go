@@ -195,6 +195,66 @@ func TestTeacherAndStudentStayFrozen(t *testing.T) {
 	}
 }
 
+// The schedule reaches the engine, the average the result, and both survive an
+// interruption.
+func TestScheduleAndAverage(t *testing.T) {
+	c := tiny(t, 2)
+	c.Recipe.StudentSteps, c.Recipe.SegmentationSteps = 9, 9
+	constant := run(t, c).Weights
+	c.Recipe.Schedule, c.Recipe.Warmup = Cosine, 2
+	var rates []float64
+	c.Progress = func(p Progress) { rates = append(rates, p.Rate) }
+	cosine := run(t, c).Weights
+	for i, want := range []float64{1. / 3, 2. / 3, 1, (1 + math.Cos(math.Pi/7)) / 2} {
+		if math.Abs(rates[i]-want) > 1e-12 || math.Abs(rates[9+i]-want) > 1e-12 {
+			t.Errorf("the rates of step %d are %v and %v, want %v", i+1, rates[i], rates[9+i], want)
+		}
+	}
+	c.Recipe.Average = 0.9
+	c.Progress = nil
+	averaged := run(t, c).Weights
+	const name = "segmentation_net.res.0.conv1.weight"
+	if slices.Equal(cosine[name], constant[name]) || slices.Equal(cosine[name], averaged[name]) {
+		t.Error("schedule or average make no difference")
+	}
+	c.Checkpoint = filepath.Join(t.TempDir(), "run.checkpoint")
+	ctx, cancel := context.WithCancel(t.Context())
+	c.Progress = func(p Progress) {
+		if p.Stage == 2 && p.Step == 8 {
+			cancel()
+		}
+	}
+	if _, err := Run(ctx, c); !errors.Is(err, ErrInterrupted) {
+		t.Fatal(err)
+	}
+	c.Progress = nil
+	sameWeights(t, run(t, c).Weights, averaged)
+}
+
+func TestLook(t *testing.T) {
+	c := tiny(t, 3)
+	c.Recipe.SegmentationSteps, c.Every = 4, 2
+	var seen [][]Glimpse
+	c.Look = func(g []Glimpse) { seen = append(seen, g) }
+	looked := run(t, c).Weights
+	if len(seen) != 4 { // after steps 2 and 3, and 2 and 4
+		t.Fatalf("looked %d times", len(seen))
+	}
+	for i, g := range seen {
+		if len(g) != glimpsed || !slices.Equal(g[0].Picture.Pix, seen[0][0].Picture.Pix) || !slices.Equal(g[1].Mask.Pix, seen[0][1].Mask.Pix) {
+			t.Fatalf("look %d is at other samples", i)
+		}
+		if g[0].Width != 8 || g[0].Height != 8 || len(g[0].Segmentation) != 64 || len(g[0].DeST) != 64 {
+			t.Fatalf("maps of %d×%d", g[0].Width, g[0].Height)
+		}
+	}
+	if slices.Equal(seen[0][0].DeST, seen[1][0].DeST) || slices.Equal(seen[2][0].Segmentation, seen[3][0].Segmentation) {
+		t.Error("training changes nothing")
+	}
+	c.Look = nil
+	sameWeights(t, run(t, c).Weights, looked)
+}
+
 func TestLossFalls(t *testing.T) {
 	c := tiny(t, 2)
 	c.Recipe.StudentSteps, c.Recipe.SegmentationSteps = 30, 0
@@ -229,6 +289,9 @@ func TestUnusableInput(t *testing.T) {
 		{"no engine", func(c *Config) { c.Engine = nil }, nil, "Engine is nil"},
 		{"teacher's tensor", func(c *Config) { c.Teacher = map[string][]float32{"fc.bias": {1}} }, nil, `"fc.bias" is none of`},
 		{"rate", func(c *Config) { c.Recipe.ResRate = -1 }, ErrRecipe, "res rate"},
+		{"schedule", func(c *Config) { c.Recipe.Schedule = "sine" }, ErrRecipe, "constant and cosine"},
+		{"warm-up", func(c *Config) { c.Recipe.Warmup = -1 }, ErrRecipe, "warm-up"},
+		{"average", func(c *Config) { c.Recipe.Average = 1 }, ErrRecipe, "average"},
 		{"opacity", func(c *Config) { c.Recipe.MinOpacity = 0 }, ErrRecipe, "opacity"},
 		{"divergence", func(c *Config) {
 			c.Recipe.StudentRate, c.Recipe.WeightDecay, c.Recipe.StudentSteps = math.MaxFloat32, 1, 5

@@ -10,6 +10,15 @@ import (
 // averages.
 func AverageOf(name string) string { return "average/" + name }
 
+// Final returns what a tensor will be when its stage settles: the average, if there
+// is one.
+func (t Tensors) Final(name string) []float32 {
+	if v := t[AverageOf(name)]; v != nil {
+		return v
+	}
+	return t[name]
+}
+
 // averageEvery is how many steps lie between two updates of the averages: few
 // enough to make no difference to them, many enough to cost nothing.
 const averageEvery = 8
@@ -35,6 +44,16 @@ func (r *runner) averager(program engine.Program, s Stage) *averager {
 		}
 	}
 	return a
+}
+
+// settle puts the averages in the place of what they average.
+func (r *runner) settle() {
+	for name := range r.Kept {
+		if v := r.State[AverageOf(name)]; v != nil {
+			r.State[name] = v
+			delete(r.State, AverageOf(name))
+		}
+	}
 }
 
 // after is called after each step of a stage.

@@ -37,6 +37,10 @@ type Stage struct {
 	// Scalars gives the other inputs, such as learning rates, for a step.
 	Scalars func(step int) map[string]float64
 
+	// Settle lets the averages, if the run keeps any, take the place of what they
+	// average when the stage is over.
+	Settle bool
+
 	Losses []string // outputs of the graph, scalars
 	Cost   float64  // of a step, in a unit that all stages share, for the estimate of the time left
 }
@@ -59,6 +63,7 @@ type Config struct {
 	Identity   Identity // of the run
 	Fresh      bool     // begin anew and replace the checkpoint that is there by the first one written
 	Every      int      // steps between checkpoints, at least 1
+	Keep       int      // earlier checkpoints to keep beside the last one, under its name with .1, .2, … (the oldest)
 
 	Start time.Time // when the run began, for its times
 
@@ -120,6 +125,9 @@ func Run(ctx context.Context, c Config) (Result, error) {
 		}
 		if err := r.stage(ctx, number, first); err != nil {
 			return Result{}, err
+		}
+		if r.Stages[number].Settle {
+			r.settle()
 		}
 		r.tick()
 		if len(r.times.Stages) == number {

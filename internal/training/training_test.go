@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"math"
+	"os"
 	"path/filepath"
 	"slices"
 	"testing"
@@ -12,6 +13,7 @@ import (
 	"github.com/destseg/destseg/engine"
 	"github.com/destseg/destseg/engine/plain"
 	"github.com/destseg/destseg/graph"
+	"github.com/destseg/destseg/weights"
 )
 
 type name string
@@ -101,6 +103,48 @@ func TestResumeKeepsAverages(t *testing.T) {
 				t.Errorf("interrupted after %d steps, %s is %v, want %v", stop, name, got.State[name], want.State[name])
 			}
 		}
+	}
+}
+
+func TestSettle(t *testing.T) {
+	c := counting()
+	c.Average, c.Stages[0].Settle, c.Stages[1].Settle = 0.5, true, true
+	result, err := Run(t.Context(), c)
+	if err != nil {
+		t.Fatal(err)
+	}
+	keep := math.Pow(0.5, averageEvery)
+	first := keep*8 + (1-keep)*16
+	want := keep*(first+8) + (1-keep)*(first+16)
+	if got := float64(result.State["w"][0]); math.Abs(got-want) > 1e-4 {
+		t.Errorf("w is %v, want %v", got, want)
+	}
+	if result.State[AverageOf("w")] != nil {
+		t.Error("the average is still there")
+	}
+}
+
+func TestKeep(t *testing.T) {
+	c := counting()
+	c.Checkpoint, c.Keep = filepath.Join(t.TempDir(), "checkpoint"), 2
+	if _, err := Run(t.Context(), c); err != nil {
+		t.Fatal(err)
+	}
+	for n, w := range []float32{40, 34, 27} {
+		path := c.Checkpoint
+		if n > 0 {
+			path = EarlierCheckpoint(path, n)
+		}
+		f, err := weights.Open(path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got, err := f.Tensors["w"].Float32s(); err != nil || got[0] != w {
+			t.Errorf("%s holds %v, want %v", path, got, w)
+		}
+	}
+	if _, err := os.Stat(EarlierCheckpoint(c.Checkpoint, 3)); err == nil {
+		t.Error("more are kept than asked for")
 	}
 }
 

@@ -28,15 +28,6 @@ func TestShare(t *testing.T) {
 	}
 }
 
-func TestRate(t *testing.T) {
-	r := Recipe{Phases: []Phase{{32, 60}, {64, 50}}, Rate: 0.2, Warmup: 10}
-	for step, want := range map[int]float64{0: 0.02, 4: 0.1, 9: 0.2, 10: 0.2, 60: 0.1, 109: 0.2 * (1 + math.Cos(math.Pi*0.99)) / 2} {
-		if got := r.rate(step); math.Abs(got-want) > 1e-12 {
-			t.Errorf("step %d: %v, want %v", step, got, want)
-		}
-	}
-}
-
 func TestRandomCrop(t *testing.T) {
 	rng := rand.New(rand.NewPCG(1, 2))
 	for _, s := range [][2]int{{64, 64}, {200, 31}, {1, 1}, {3, 1000}} {

@@ -95,7 +95,7 @@ func Run(ctx context.Context, c Config) (Result, error) {
 	}
 	result := Result{Weights: map[string][]float32{}, Waited: reached.Times.Waited, Record: p.record(run, reached)}
 	for _, t := range network.ClassifierTensors(p.classes) {
-		result.Weights[t.Name] = p.final(reached.State, t.Name)
+		result.Weights[t.Name] = reached.State[t.Name]
 	}
 	if p.last != nil {
 		result.Record.Validation = *p.last
@@ -248,6 +248,7 @@ func (p *pretraining) training(start time.Time) (training.Config, error) {
 		if err != nil {
 			return training.Config{}, err
 		}
+		stage.Settle = i == len(p.Recipe.Phases)-1
 		c.Stages = append(c.Stages, stage)
 	}
 	tell := func(to func(Progress)) func(training.Progress) {
@@ -328,12 +329,4 @@ func (p *pretraining) fill(size, before int) func(training.Tensors, int) error {
 		}
 		return nil
 	}
-}
-
-// final returns the tensor that counts: the average, if there is one.
-func (p *pretraining) final(state training.Tensors, name string) []float32 {
-	if v := state[training.AverageOf(name)]; v != nil {
-		return v
-	}
-	return state[name]
 }

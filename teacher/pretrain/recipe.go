@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"math"
 
+	"github.com/destseg/destseg/internal/training"
 	"github.com/destseg/destseg/network"
 )
 
@@ -119,9 +120,5 @@ func (r Recipe) size(p Phase) network.Size {
 
 // rate returns the learning rate of a step, counted through all phases.
 func (r Recipe) rate(step int) float64 {
-	if step < r.Warmup {
-		return r.Rate * float64(step+1) / float64(r.Warmup)
-	}
-	way := float64(step-r.Warmup) / float64(max(r.Steps()-r.Warmup, 1))
-	return r.Rate * (1 + math.Cos(math.Pi*way)) / 2
+	return r.Rate * training.Cosine(step, r.Warmup, r.Steps())
 }

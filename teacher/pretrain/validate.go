@@ -40,7 +40,7 @@ func (p *pretraining) validate(ctx context.Context, state training.Tensors) (Val
 	}
 	options := p.Options
 	options.Constants = func(name string, to []float32) error {
-		copy(to, p.final(state, name))
+		copy(to, state.Final(name))
 		return nil
 	}
 	program, err := p.Engine.Compile(g, options)
