@@ -125,7 +125,11 @@ func (c Cache) Import(path string) error {
 	if sum.String() != c.Source.Digest {
 		return fmt.Errorf("%s: %w: its SHA-256 is %s, not the %s of %s", path, ErrOther, sum, c.Source.Digest, c.Source.File())
 	}
-	t, err := Load(path)
+	original, err := openFile(path, nil)
+	if err != nil {
+		return err
+	}
+	t, err := original.teacher()
 	if err != nil {
 		return err
 	}

@@ -77,7 +77,7 @@ func (c candidate) describe() Description {
 	if origin, err := originOf(c.file); err == nil {
 		d.Origin = origin
 	}
-	t, err := c.teacher()
+	values, err := c.values()
 	if err != nil {
 		d.Problem = err.Error()
 		if mismatch := (*weights.Mismatch)(nil); errors.As(err, &mismatch) {
@@ -85,7 +85,7 @@ func (c candidate) describe() Description {
 		}
 		return d
 	}
-	d.Fits, d.Digest = true, t.Digest
-	d.Edited = d.Origin != nil && d.Origin.Values != valuesDigest(t.Weights).String()
+	d.Fits, d.Digest = true, c.sourceDigest()
+	d.Edited = d.Origin != nil && d.Origin.Values != valuesDigest(values).String()
 	return d
 }

@@ -6,7 +6,6 @@ import (
 	"path/filepath"
 	"reflect"
 	"slices"
-	"strings"
 	"testing"
 
 	"github.com/destseg/destseg/network"
@@ -76,7 +75,7 @@ func TestDescribeUnsuitable(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if d.Fits || !strings.Contains(d.Problem, "no usable ResNet-18") || !test.expect(d) {
+		if d.Fits || d.Problem == "" || !test.expect(d) {
 			t.Errorf("%+v", d)
 		}
 	}

@@ -156,12 +156,19 @@ func openFile(path string, list []Option) (candidate, error) {
 	return candidate{trunk: t, name: filepath.Base(path), path: path, size: info.Size(), digest: sum}, nil
 }
 
-// teacher returns what the file holds, if it is a teacher.
-func (c candidate) teacher() (Teacher, error) {
+// values returns what the file holds by published name, if it is a teacher, or why it
+// is none.
+func (c candidate) values() (map[string][]float32, error) {
 	values, err := c.weights()
 	if err == nil && c.from != nil {
 		err = c.check(values)
 	}
+	return values, err
+}
+
+// teacher returns what the file holds, if it is a teacher. The error names the file.
+func (c candidate) teacher() (Teacher, error) {
+	values, err := c.values()
 	if err != nil {
 		err = fmt.Errorf("%w: %w", ErrUnsuitable, err)
 		if c.path != "" {
@@ -172,9 +179,13 @@ func (c candidate) teacher() (Teacher, error) {
 		}
 		return Teacher{}, err
 	}
-	t := Teacher{c.name, c.digest.String(), values}
+	return Teacher{c.name, c.sourceDigest(), values}, nil
+}
+
+// sourceDigest is that of the file that the weights come from.
+func (c candidate) sourceDigest() string {
 	if c.from != nil {
-		t.Digest = c.from.Digest
+		return c.from.Digest
 	}
-	return t, nil
+	return c.digest.String()
 }

@@ -83,7 +83,12 @@ func Get(ctx context.Context, f File, path string, o Options) error {
 		return err
 	}
 	defer t.client.CloseIdleConnections()
-	defer t.file.Close()
+	defer func() {
+		t.file.Close()
+		if t.done == 0 { // nothing to go on from
+			Remove(path)
+		}
+	}()
 	resumed := t.done > 0
 	for {
 		if err := t.fetch(ctx); err != nil {
@@ -97,8 +102,7 @@ func Get(ctx context.Context, f File, path string, o Options) error {
 			break
 		}
 		if !resumed {
-			t.file.Close()
-			Remove(path)
+			t.done = 0
 			return fmt.Errorf("%s: %w: its SHA-256 is %s, not %s", t.shown, ErrDigest, sum, f.Digest)
 		}
 		resumed = false
@@ -106,7 +110,7 @@ func Get(ctx context.Context, f File, path string, o Options) error {
 			return err
 		}
 	}
-	return t.file.Close()
+	return nil
 }
 
 // Remove takes away what Get left at path, if anything.
