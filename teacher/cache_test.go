@@ -245,7 +245,7 @@ func TestCheckRoom(t *testing.T) {
 	if err := c.checkRoom(free(62_000_000)); err != nil {
 		t.Error(err)
 	}
-	if err := c.checkRoom(free(61_000_000)); err == nil || !strings.Contains(err.Error(), "the disk has 61 MB left, and the download needs 62 MB there") {
+	if err := c.checkRoom(free(61_000_000)); err == nil || !strings.Contains(err.Error(), "the disk has 58 MiB left, and the download needs 59 MiB there") {
 		t.Error(err)
 	}
 	if err := os.WriteFile(c.Partial(), make([]byte, 10_000_000), 0o666); err != nil {

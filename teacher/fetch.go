@@ -25,10 +25,13 @@ var (
 
 // Fetching says how to fetch. All of it may be left out.
 type Fetching struct {
-	URL      string                              // of a mirror, in place of the source's
-	Fresh    bool                                // forget what an interrupted download has left
-	Progress func(done, total int64)             // in bytes
-	Retry    func(err error, wait time.Duration) // an attempt failed; the next one follows after wait
+	URL      string                  // of a mirror, in place of the source's
+	Fresh    bool                    // forget what an interrupted download has left
+	Progress func(done, total int64) // in bytes
+	// Retry is told that an attempt failed and the next one follows after wait; 0 if
+	// that begins with the first byte, because what an interrupted download had left
+	// does not belong to the file.
+	Retry func(err error, wait time.Duration)
 }
 
 // Fetch downloads the source's file, checks its digest and puts the teacher into the
@@ -89,8 +92,8 @@ func (c Cache) checkRoom(free func(folder string) (bytes int64, fileSystem uint6
 		need -= min(info.Size(), c.Source.Size)
 	}
 	if left, _, ok := free(c.Folder); ok && left < need {
-		const mb = 1_000_000
-		return fmt.Errorf("%s: the disk has %d MB left, and the download needs %d MB there; make room", c.Folder, left/mb, (need+mb-1)/mb)
+		const mebi = 1 << 20
+		return fmt.Errorf("%s: the disk has %d MiB left, and the download needs %d MiB there; make room", c.Folder, left/mebi, (need+mebi-1)/mebi)
 	}
 	return nil
 }

@@ -22,7 +22,7 @@
 //
 // # Other teachers
 //
-// [ImageNet] names torchvision's ResNet-18, which the paper uses: a download of 47 MB
+// [ImageNet] names torchvision's ResNet-18, which the paper uses: a download of 45 MiB
 // that a [Cache] keeps. A path names any other file with a ResNet-18.
 //
 // # In a detector

@@ -12,6 +12,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -124,7 +125,7 @@ func TestTeacherFetch(t *testing.T) {
 	}
 	for _, text := range []string{
 		"the download broke off after 1000000 of " + fmt.Sprint(len(m.content)) + " bytes: unexpected EOF; trying again in 1.0 s",
-		"resnet18.pth 10.6 MiB/10.6 MiB",
+		"imagenet 10.6 MiB/10.6 MiB",
 	} {
 		if !strings.Contains(o.stderr, text) {
 			t.Errorf("the progress lacks %q:\n%s", text, o.stderr)
@@ -186,6 +187,15 @@ func TestTeacherFetchInterrupted(t *testing.T) {
 	if left := listing(t, filepath.Dir(partial)); strings.Count(left, "\n") != 1 {
 		t.Errorf("left behind:\n%s", left)
 	}
+
+	// What was left is of no use.
+	writeFile(t, partial, []byte("another file"))
+	if err := os.Remove(m.cache(t).Path()); err != nil {
+		t.Fatal(err)
+	}
+	if o := m.succeed(t, "teacher", "fetch"); !strings.Contains(o.stderr, "; downloading all of it again\n") {
+		t.Errorf("%s", o.stderr)
+	}
 }
 
 func TestTeacherFetchFails(t *testing.T) {
@@ -220,6 +230,27 @@ func TestTeacherFetchFails(t *testing.T) {
 	elsewhere = strings.Replace(elsewhere, m.source.URL, untrusted.URL+"/resnet18.pth", 1)
 	m.source.URL = untrusted.URL + "/resnet18.pth"
 	fails("no connection: ", "\n  Is there a network? If it is reached through a proxy, name that in HTTPS_PROXY, which is not set.", elsewhere)
+}
+
+// TestTeacherFetchProxy checks that a download goes through the proxy of the
+// environment, which net/http reads once in a process.
+func TestTeacherFetchProxy(t *testing.T) {
+	asked := ""
+	proxy := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		asked = r.RequestURI
+		w.WriteHeader(http.StatusNotFound)
+	}))
+	defer proxy.Close()
+	ownCache(t)
+	program := exec.Command(os.Args[0], "teacher", "fetch", "--url", "http://mirror.invalid/resnet18.pth")
+	program.Env = append(os.Environ(), asProgram+"=1", "HTTP_PROXY="+proxy.URL, "http_proxy=", "NO_PROXY=", "no_proxy=")
+	said, err := program.CombinedOutput()
+	if program.ProcessState.ExitCode() != exitFailed || !bytes.Contains(said, []byte("http://mirror.invalid/resnet18.pth: the server does not give the file: 404 Not Found\n")) {
+		t.Errorf("%v:\n%s", err, said)
+	}
+	if asked != "http://mirror.invalid/resnet18.pth" {
+		t.Errorf("the proxy was asked for %q", asked)
+	}
 }
 
 func TestTeacherImport(t *testing.T) {

@@ -26,9 +26,12 @@ func newTeacherFetch(c *console, imagenet teacher.Source) *cobra.Command {
 		Use:   "fetch",
 		Short: "Downloads the teacher imagenet, torchvision's ResNet-18",
 		Long: fmt.Sprintf(`fetch downloads torchvision's ResNet-18 (IMAGENET1K_V1, %s) from
-%s, checks its SHA-256, and keeps
-what a teacher needs of it in the user's cache folder. From then on train
---teacher imagenet finds it, without a network.
+
+  %s
+
+and checks its SHA-256. What a teacher needs of it stays in the user's cache
+folder, on Linux ~/.cache/destseg; from then on train --teacher imagenet finds it,
+without a network.
 
 A proxy is taken from the environment: HTTPS_PROXY, HTTP_PROXY, NO_PROXY. What an
 interrupted download has brought is kept, and the same command goes on from
@@ -93,7 +96,7 @@ func (o fetchOptions) fetch(ctx context.Context, c *console, cache teacher.Cache
 	if info, err := os.Stat(cache.Partial()); err == nil && info.Size() > 0 && !o.force {
 		c.note("going on from %s%s", cache.Partial(), fileSize(cache.Partial()))
 	}
-	m := c.bytesMeter(o.source.File(), o.source.Size)
+	m := c.bytesMeter(teacher.ImageNet, o.source.Size)
 	defer m.close()
 	var begun time.Time
 	var first, last int64
@@ -113,7 +116,11 @@ func (o fetchOptions) fetch(ctx context.Context, c *console, cache teacher.Cache
 			m.update(int(done), details...)
 		},
 		Retry: func(err error, wait time.Duration) {
-			m.note("%s; trying again in %s", explain(err), formatTime(wait))
+			again := "trying again in " + formatTime(wait)
+			if wait == 0 {
+				again = "downloading all of it again"
+			}
+			m.note("%s; %s", explain(err), again)
 		},
 	})
 	if ctx.Err() != nil {

@@ -44,7 +44,8 @@ type File struct {
 type Options struct {
 	// Progress is told how many bytes are there, now and then.
 	Progress func(done int64)
-	// Retry is told why an attempt failed and how long it is until the next.
+	// Retry is told why an attempt failed and how long it is until the next, 0 if that
+	// begins with the first byte because parts of several calls made another file.
 	Retry func(err error, wait time.Duration)
 
 	client  *http.Client  // nil for newClient's
@@ -101,11 +102,15 @@ func Get(ctx context.Context, f File, path string, o Options) error {
 		if sum.String() == f.Digest {
 			break
 		}
+		err = fmt.Errorf("%s: %w: its SHA-256 is %s, not %s", t.shown, ErrDigest, sum, f.Digest)
 		if !resumed {
 			t.done = 0
-			return fmt.Errorf("%s: %w: its SHA-256 is %s, not %s", t.shown, ErrDigest, sum, f.Digest)
+			return err
 		}
 		resumed = false
+		if o.Retry != nil {
+			o.Retry(err, 0)
+		}
 		if err := t.restart(); err != nil {
 			return err
 		}
