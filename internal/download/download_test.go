@@ -77,6 +77,15 @@ func silent(n int) answer {
 	}
 }
 
+// slow sends the file in pieces, none of which takes long.
+func slow(w http.ResponseWriter, _ *http.Request) {
+	for piece := range slices.Chunk(content, len(content)/9) {
+		w.Write(piece)
+		w.(http.Flusher).Flush()
+		time.Sleep(60 * time.Millisecond)
+	}
+}
+
 func status(code int, header ...string) answer {
 	return func(w http.ResponseWriter, _ *http.Request) {
 		for i := 0; i < len(header); i += 2 {
@@ -132,9 +141,17 @@ func (s *server) file() File {
 	return File{URL: s.URL + "/file", Digest: digestOf(content), Size: int64(len(content))}
 }
 
-// quick are options under which nothing waits long.
+// quick are options under which no attempt waits long for the next. A machine that is
+// busy must not look like a silent server.
 func quick() Options {
-	return Options{stall: 200 * time.Millisecond, pause: time.Millisecond, longest: 5 * time.Millisecond}
+	return Options{stall: 10 * time.Second, pause: time.Millisecond, longest: 5 * time.Millisecond}
+}
+
+// impatient are options under which a silent server is given up soon.
+func impatient() Options {
+	o := quick()
+	o.stall = 400 * time.Millisecond
+	return o
 }
 
 func TestGet(t *testing.T) {
@@ -162,6 +179,7 @@ func TestGet(t *testing.T) {
 			[]string{"", `bytes=10- "v1"`, `bytes=20- "v1"`, `bytes=30- "v1"`, `bytes=40- "v1"`, `bytes=50- "v1"`, `bytes=60- "v1"`}},
 		{"broken off after the last byte", []answer{cut(len(content), whole)}, nil, "", []string{""}},
 		{"silent", []answer{silent(150_000), whole}, nil, "", []string{"", "bytes=150000-"}},
+		{"slow", []answer{slow}, nil, "", []string{""}},
 		{"busy", []answer{status(503, "Retry-After", "3600"), status(429), status(500), whole}, nil, "", []string{"", "", "", ""}},
 		{"no such range", []answer{status(416), whole}, half, "", []string{"bytes=150000-", ""}},
 		{"another range", []answer{status(206, "Content-Range", "bytes 1-2/300001"), whole}, half, "", []string{"bytes=150000-", ""}},
@@ -182,6 +200,9 @@ func TestGet(t *testing.T) {
 			}
 			var last int64
 			o := quick()
+			if test.name == "silent" || test.name == "slow" {
+				o = impatient()
+			}
 			o.Progress = func(done int64) { last = done }
 			if err := Get(t.Context(), s.file(), path, o); err != nil {
 				t.Fatal(err)
@@ -235,6 +256,9 @@ func TestGetFails(t *testing.T) {
 			}
 			retries := 0
 			o := quick()
+			if test.name == "always silent" {
+				o = impatient()
+			}
 			o.Retry = func(error, time.Duration) { retries++ }
 			err := Get(t.Context(), f, path, o)
 			if !errors.Is(err, test.want) || !strings.HasPrefix(err.Error(), f.URL+": ") || !strings.Contains(err.Error(), test.text) {
@@ -253,6 +277,19 @@ func TestGetFails(t *testing.T) {
 				t.Errorf("%v, %v, want %d bytes", info, err, test.kept)
 			}
 		})
+	}
+}
+
+// TestGetAnotherSize checks that a part of a larger file is refused.
+func TestGetAnotherSize(t *testing.T) {
+	s := serve(t, status(206, "Content-Range", "bytes 10-300001/300002"))
+	path := filepath.Join(t.TempDir(), "file.part")
+	if err := os.WriteFile(path, content[:10], 0o666); err != nil {
+		t.Fatal(err)
+	}
+	err := Get(t.Context(), s.file(), path, quick())
+	if !errors.Is(err, ErrRefused) || !strings.Contains(err.Error(), "it has one of 300002 bytes, not 300001") || len(s.asked) != 1 {
+		t.Errorf("%d requests, %v", len(s.asked), err)
 	}
 }
 
