@@ -257,6 +257,11 @@ func TestTeacherImport(t *testing.T) {
 	ownCache(t)
 	m := newMaker(t)
 	t.Chdir(t.TempDir())
+	writeFile(t, "resnet18.pth", m.content[:1000])
+	if o := m.command(t.Context(), "teacher", "import", "resnet18.pth"); o.code != exitFailed ||
+		!strings.Contains(o.stderr, "resnet18.pth: it is another file: its SHA-256 is ") || !strings.Contains(o.stderr, "; bring it here once more") {
+		t.Errorf("a part of it: exit status %d:\n%s", o.code, o.stderr)
+	}
 	writeFile(t, "resnet18.pth", m.content)
 	m.succeed(t, "teacher", "import", "resnet18.pth")
 	if got, err := m.cache(t).Load(); err != nil || got.Name != teacher.ImageNet {

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"path/filepath"
 
 	"github.com/spf13/cobra"
 
@@ -103,6 +104,8 @@ func (o importOptions) toCache(path string) ([][2]string, error) {
 		return nil, err
 	}
 	switch err := cache.Import(path); {
+	case errors.Is(err, teacher.ErrOther) && filepath.Base(path) == o.source.File():
+		return nil, fmt.Errorf("%w; bring it here once more, or name a teacher to write with --output", err)
 	case errors.Is(err, teacher.ErrOther):
 		return nil, wrongUsage("%s is not %s as torchvision publishes it, so --output must name the teacher to write", path, o.source.File())
 	case err != nil:
