@@ -66,8 +66,8 @@ type Record struct {
 // TeacherRecord names the teacher that a detector was trained with. The
 // teacher's weights are in the detector.
 type TeacherRecord struct {
-	Name   string `json:"name"`
-	Digest string `json:"digest"` // SHA-256 of the teacher's file, hexadecimal
+	Name   string `json:"name"`   // builtin, imagenet, or a file's without its folder
+	Digest string `json:"digest"` // SHA-256, hexadecimal, of the file that it was published in
 }
 
 // Preprocessing says what happens to an 8-bit RGB picture before the networks

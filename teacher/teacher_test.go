@@ -5,6 +5,7 @@ import (
 	"encoding/hex"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"io/fs"
 	"maps"
 	"math"
@@ -15,6 +16,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/destseg/destseg/graph"
 	"github.com/destseg/destseg/network"
 	"github.com/destseg/destseg/weights"
 )
@@ -58,8 +60,8 @@ func TestBuiltin(t *testing.T) {
 	}
 }
 
-// published returns the shapes of a published state dict.
-func published(t *testing.T, name string) map[string][]int {
+// stateDict returns the shapes of a published state dict.
+func stateDict(t *testing.T, name string) map[string][]int {
 	t.Helper()
 	text, err := os.ReadFile(filepath.Join("..", "testdata", "golden", name))
 	if err != nil {
@@ -91,24 +93,42 @@ func file(shapes map[string][]int, prefix string, keep func(name string) bool) *
 // valueOf gives each tensor of a ResNet-18 a number in [1, 2) that half precision
 // holds.
 func valueOf(name string) float32 {
-	digest := sha256.Sum256([]byte(strings.TrimPrefix(name, prefix)))
+	digest := sha256.Sum256([]byte(strings.TrimPrefix(name, published)))
 	return 1 + float32(digest[0])/256
 }
 
+// join puts what two files hold into one. The second counts as zeros.
+func join(a, b *weights.File) *weights.File {
+	f := &weights.File{Tensors: maps.Clone(a.Tensors)}
+	for name, tensor := range b.Tensors {
+		tensor.Data = make([]byte, len(tensor.Data))
+		f.Tensors[name] = tensor
+	}
+	return f
+}
+
+func all(string) bool { return true }
+
+// trunkOnly keeps what a teacher uses of a ResNet-18.
+func trunkOnly(name string) bool {
+	return !strings.HasPrefix(name, "layer4") && !strings.HasPrefix(name, "fc") && !isCounter(name)
+}
+
 func TestLoadFile(t *testing.T) {
-	all := func(string) bool { return true }
-	trunk := func(name string) bool { return !strings.HasPrefix(name, "layer4") && !strings.HasPrefix(name, "fc") }
-	teacherOnly := func(name string) bool { return strings.HasPrefix(name, prefix) }
-	torchvision, destseg := "torchvision-resnet18-state-dict.json", "destseg-state-dict.json"
+	teacherOnly := func(name string) bool { return strings.HasPrefix(name, published) }
+	const destseg = "destseg-state-dict.json"
 	for _, c := range []struct {
 		what string
 		file *weights.File
 	}{
-		{"ResNet-18", file(published(t, torchvision), "", all)},
-		{"without stage 4 and classifier", file(published(t, torchvision), "", trunk)},
-		{"backbone", file(published(t, torchvision), "backbone.", trunk)},
-		{"encoder", file(published(t, torchvision), "encoder.", trunk)},
-		{"published checkpoint", file(published(t, destseg), "", teacherOnly)},
+		{"ResNet-18", file(stateDict(t, resnet18), "", all)},
+		{"without stage 4 and classifier", file(stateDict(t, resnet18), "", trunkOnly)},
+		{"backbone", file(stateDict(t, resnet18), "backbone.", trunkOnly)},
+		{"any prefix", file(stateDict(t, resnet18), "module.trunk.", trunkOnly)},
+		{"bare beside another", join(file(stateDict(t, resnet18), "", trunkOnly), file(stateDict(t, resnet18), "a.", trunkOnly))},
+		{"published checkpoint", file(stateDict(t, destseg), "", teacherOnly)},
+		{"published checkpoint with its student", join(file(stateDict(t, destseg), "", teacherOnly),
+			file(stateDict(t, resnet18), "student_net.encoder.", trunkOnly))},
 	} {
 		path := filepath.Join(t.TempDir(), "mine.safetensors")
 		if err := weights.WriteFile(path, c.file); err != nil {
@@ -123,39 +143,102 @@ func TestLoadFile(t *testing.T) {
 			t.Errorf("%s: %q, digest %q, %d tensors", c.what, got.Name, got.Digest, len(got.Weights))
 		}
 		for name, v := range got.Weights {
-			if !strings.HasPrefix(name, prefix) || v[len(v)-1] != valueOf(name) {
+			if !strings.HasPrefix(name, published) || v[len(v)-1] != valueOf(name) {
 				t.Errorf("%s: %s is %v, want %v", c.what, name, v[0], valueOf(name))
 			}
 		}
 	}
 }
 
-func TestLoadRefuses(t *testing.T) {
-	shapes := published(t, "torchvision-resnet18-state-dict.json")
-	sound := file(shapes, "", func(string) bool { return true })
-	change := func(name string, tensor *weights.Tensor) *weights.File {
-		f := &weights.File{Tensors: maps.Clone(sound.Tensors)}
-		if delete(f.Tensors, name); tensor != nil {
-			f.Tensors[name] = *tensor
-		}
-		return f
+const resnet18 = "torchvision-resnet18-state-dict.json"
+
+// write makes a file in a folder of the test.
+func write(t *testing.T, name string, f *weights.File) string {
+	t.Helper()
+	path := filepath.Join(t.TempDir(), name)
+	if err := weights.WriteFile(path, f); err != nil {
+		t.Fatal(err)
 	}
-	const name = "layer2.0.downsample.1.weight"
-	short := weights.FromFloat32([]int{64}, make([]float32, 64))
-	broken := weights.FromFloat32([]int{128}, slices.Repeat([]float32{float32(math.NaN())}, 128))
-	for what, f := range map[string]*weights.File{
-		"missing": change(name, nil), "misshapen": change(name, &short), "NaN": change(name, &broken),
-	} {
-		path := filepath.Join(t.TempDir(), "mine.safetensors")
-		if err := weights.WriteFile(path, f); err != nil {
+	return path
+}
+
+// changed returns a ResNet-18 with another tensor of a name, or without it.
+func changed(t *testing.T, name string, tensor *weights.Tensor) *weights.File {
+	f := file(stateDict(t, resnet18), "", trunkOnly)
+	if delete(f.Tensors, name); tensor != nil {
+		f.Tensors[name] = *tensor
+	}
+	return f
+}
+
+func filled(value float32, shape ...int) *weights.Tensor {
+	tensor := weights.FromFloat32(shape, slices.Repeat([]float32{value}, graph.Shape(shape).Size()))
+	return &tensor
+}
+
+// TestLoadTorch reads what torch.save writes: a state dict, and a checkpoint with one
+// in it, of a network on several processors.
+func TestLoadTorch(t *testing.T) {
+	for key, prefix := range map[string]string{"": "", "state_dict": "module.backbone."} {
+		f := file(stateDict(t, resnet18), prefix, trunkOnly)
+		for name, tensor := range f.Tensors {
+			v, err := tensor.Float32s()
+			if err != nil {
+				t.Fatal(err)
+			}
+			f.Tensors[name] = weights.FromFloat32(tensor.Shape, v)
+		}
+		path := filepath.Join(t.TempDir(), "mine.pth")
+		if err := os.WriteFile(path, torchFile(t, key, f), 0o666); err != nil {
 			t.Fatal(err)
 		}
-		_, err := Load(path)
-		if !errors.Is(err, ErrUnsuitable) || !strings.Contains(err.Error(), path) || !strings.Contains(err.Error(), name) {
-			t.Errorf("%s: %v", what, err)
+		got, err := Load(path)
+		if err != nil {
+			t.Errorf("%q: %v", key, err)
+			continue
 		}
-		if what != "NaN" && !errors.Is(err, weights.ErrMismatch) {
-			t.Errorf("%s: %v", what, err)
+		for name, v := range got.Weights {
+			if v[len(v)-1] != valueOf(name) {
+				t.Errorf("%q: %s is %v, want %v", key, name, v[0], valueOf(name))
+			}
+		}
+	}
+}
+
+func TestLoadRefuses(t *testing.T) {
+	const name = "layer2.0.downsample.1.weight"
+	deeper := changed(t, "", nil) // the names of a ResNet-34
+	for part, blocks := range map[string]int{"layer1": 3, "layer2": 4, "layer3": 6} {
+		for block := 2; block < blocks; block++ {
+			for tensor, content := range deeper.Tensors {
+				if rest, ok := strings.CutPrefix(tensor, part+".1."); ok {
+					deeper.Tensors[fmt.Sprintf("%s.%d.%s", part, block, rest)] = content
+				}
+			}
+		}
+	}
+	for _, test := range []struct {
+		what     string
+		file     *weights.File
+		want     string
+		mismatch bool
+	}{
+		{"missing", changed(t, name, nil), `1 of 75 missing: "` + name + `"`, true},
+		{"misshapen", changed(t, name, filled(1, 64)), `1 of another shape: "` + name + `" (want 128, file has 64)`, true},
+		{"not finite", changed(t, name, filled(float32(math.NaN()), 128)), `value 0 of tensor "` + name + `" is NaN`, false},
+		{"negative", changed(t, "bn1.running_var", filled(-1, 64)), `value 0 of tensor "bn1.running_var" is -1, but it is a variance`, false},
+		{"biased", changed(t, "conv1.bias", filled(1, 64)), `1 tensors in its stem and stages 1 to 3 are none of a ResNet-18: "conv1.bias"`, false},
+		{"deeper", deeper, `"layer1.2.bn1.bias", "layer1.2.bn1.running_mean"`, false},
+		{"two", join(file(stateDict(t, resnet18), "encoder_k.", trunkOnly), file(stateDict(t, resnet18), "encoder_q.", trunkOnly)),
+			`it holds 2 of them, under the prefixes "encoder_k.", "encoder_q."; name one with`, false},
+	} {
+		path := write(t, "mine.safetensors", test.file)
+		_, err := Load(path)
+		if !errors.Is(err, ErrUnsuitable) || !strings.HasPrefix(err.Error(), path+": ") || !strings.Contains(err.Error(), test.want) {
+			t.Errorf("%s: %v", test.what, err)
+		}
+		if errors.Is(err, weights.ErrMismatch) != test.mismatch {
+			t.Errorf("%s: %v", test.what, err)
 		}
 	}
 	if _, err := Load("../testdata/golden/small-zip.pth"); !errors.Is(err, ErrUnsuitable) {
@@ -163,5 +246,21 @@ func TestLoadRefuses(t *testing.T) {
 	}
 	if _, err := Load("gone.pth"); !errors.Is(err, fs.ErrNotExist) {
 		t.Errorf("no file: %v", err)
+	}
+}
+
+func TestWithPrefix(t *testing.T) {
+	path := write(t, "mine.safetensors", join(file(stateDict(t, resnet18), "encoder_q.", trunkOnly), file(stateDict(t, resnet18), "encoder_k.", trunkOnly)))
+	for prefix, scale := range map[string]float32{"encoder_q.": 1, "encoder_k.": 0} {
+		got, err := Load(path, WithPrefix(prefix))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if v := got.Weights[published+"bn1.weight"][0]; v != scale*valueOf("bn1.weight") {
+			t.Errorf("%s: %v", prefix, v)
+		}
+	}
+	if _, err := Load(path, WithPrefix("encoder_x.")); !errors.Is(err, weights.ErrMismatch) || !strings.Contains(err.Error(), `"encoder_x.bn1.bias"`) {
+		t.Error(err)
 	}
 }

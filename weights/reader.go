@@ -53,8 +53,8 @@ func (r *Reader) Has(name string) bool {
 	return indexed
 }
 
-// Match checks that the file has all tensors in want, by name, in their shapes. The error wraps [ErrMismatch], and names
-// what is missing and what has another shape; it does not name the file.
+// Match checks that the file has all tensors in want, by name, in their shapes. The error, a [Mismatch], does
+// not name the file.
 func (r *Reader) Match(want map[string][]int) error {
 	held := map[string][]int{}
 	if r.whole != nil {
@@ -65,8 +65,7 @@ func (r *Reader) Match(want map[string][]int) error {
 	for name, p := range r.index.places {
 		held[name] = p.Shape
 	}
-	_, err := match(held, want, nil)
-	return err
+	return match(held, want, "")
 }
 
 // Float32s fills v with the values of a tensor, as [Tensor.Float32s] gives them. The error wraps [ErrMismatch] if the

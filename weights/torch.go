@@ -126,11 +126,8 @@ func findStateDict(root any) (map[string]*tensorRef, error) {
 			}
 			return nil, fmt.Errorf("%w: it holds no tensors by name; %s", ErrUnsupported, saveStateDict)
 		}
-		for i := range holders {
-			holders[i] = quote(holders[i])
-		}
 		return nil, fmt.Errorf("%w: it holds %d sets of tensors (%s); save the wanted one alone",
-			ErrUnsupported, len(holders), list(holders))
+			ErrUnsupported, len(holders), list(holders, quote))
 	}
 	return nil, fmt.Errorf("%w: its dicts are nested too deeply; %s", ErrUnsupported, saveStateDict)
 }

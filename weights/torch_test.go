@@ -449,7 +449,7 @@ func TestResNet18(t *testing.T) {
 		if len(f.Tensors) != len(shapes) {
 			t.Errorf("%d tensors, want %d", len(f.Tensors), len(shapes))
 		}
-		got, err := f.Match(want)
+		got, err := f.Match(want, "")
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -32,7 +32,7 @@ var (
 	// ErrUnsupported: the file is sound but holds something this package does not read, such as a pickled class.
 	ErrUnsupported = errors.New("not supported")
 
-	// ErrMismatch: the file lacks tensors that are wanted, or has them in other shapes. See [File.Match].
+	// ErrMismatch: the file lacks tensors that are wanted, or has them in other shapes. See [Mismatch].
 	ErrMismatch = errors.New("tensors do not match")
 )
 

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"strconv"
 	"strings"
 	"time"
 
@@ -70,6 +71,7 @@ type meter struct {
 	c     *console
 	what  string
 	total int
+	write func(units int) string
 	bar   *progressbar.ProgressBar // nil where there is no terminal
 	last  time.Time                // of the last line
 }
@@ -83,7 +85,16 @@ const (
 
 // meter begins a piece of work of total units.
 func (c *console) meter(what string, total int) *meter {
-	m := &meter{c: c, what: what, total: total}
+	return c.meterOf(what, total, strconv.Itoa)
+}
+
+// bytesMeter begins to move total bytes.
+func (c *console) bytesMeter(what string, total int64) *meter {
+	return c.meterOf(what, int(total), func(bytes int) string { return formatBytes(int64(bytes)) })
+}
+
+func (c *console) meterOf(what string, total int, write func(units int) string) *meter {
+	m := &meter{c: c, what: what, total: total, write: write}
 	if c.live {
 		m.bar = progressbar.NewOptions(total,
 			progressbar.OptionSetWriter(c.err),
@@ -103,7 +114,7 @@ func (m *meter) update(done int, details ...string) {
 	if m == nil {
 		return
 	}
-	text := strings.Join(append([]string{fmt.Sprintf("%s %d/%d", m.what, done, m.total)}, details...), ", ")
+	text := strings.Join(append([]string{fmt.Sprintf("%s %s/%s", m.what, m.write(done), m.write(m.total))}, details...), ", ")
 	if m.bar != nil {
 		m.bar.Describe(shorten(text, m.c.width()-barRoom)) // a wrapped line cannot be drawn over
 		m.bar.Set(done)

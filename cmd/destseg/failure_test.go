@@ -64,6 +64,7 @@ func smallFile(t *testing.T, path string, change func(record map[string]any)) {
 // nothing left behind.
 func TestFailures(t *testing.T) {
 	data, detector := dataSet(t), detectorFile(t)
+	ownCache(t)
 	folder := t.TempDir()
 	t.Chdir(folder)
 	good := filepath.Join(data, "train", "good", "000.png")
@@ -105,7 +106,17 @@ func TestFailures(t *testing.T) {
 		{"train one --textures empty", "texture folder empty: no pictures"},
 		{"train one --teacher text.safetensors", "text.safetensors: not a safetensors or PyTorch file"},
 		{"train one --teacher hollow.safetensors", "no usable ResNet-18 teacher"},
+		{"train one --teacher imagenet", "the teacher imagenet has not been fetched: there is no "},
+		{"train one --teacher imagenet", "; destseg teacher fetch downloads it"},
 		{"train one --engine plain --precision bf16", "bf16"},
+		{"teacher info imagenet", "destseg teacher info: the teacher imagenet has not been fetched"},
+		{"teacher info missing.pth", "missing.pth: no such file or folder; check the path"},
+		{"teacher info text.safetensors", "text.safetensors: not a safetensors or PyTorch file"},
+		{"teacher info cut.safetensors", "cut.safetensors: file is damaged or cut short"},
+		{"teacher import missing.pth", "missing.pth: no such file or folder; check the path"},
+		{"teacher import hollow.safetensors -o x.safetensors", "hollow.safetensors: no usable ResNet-18 teacher"},
+		{"teacher import DETECTOR -o cut.safetensors", "cut.safetensors: there is a file already; --force replaces it"},
+		{"teacher import DETECTOR -o missing/x.safetensors", "missing: no such folder; make it first"},
 		{"synth empty", "empty: no pictures found"},
 		{"synth one -o missing/x.png", "missing: no such folder; make it first"},
 		{"eval DETECTOR one", "one: no test pictures"},

@@ -13,6 +13,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/destseg/destseg"
+	"github.com/destseg/destseg/teacher"
 )
 
 // Exit statuses.
@@ -46,7 +47,11 @@ func outliveReaders() { signal.Ignore(syscall.SIGPIPE) }
 // run executes one command line and returns the exit status.
 func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 	c := newConsole(stdout, stderr)
-	root := newRoot(c)
+	return execute(ctx, c, newRoot(c, teacher.Torchvision()), args)
+}
+
+// execute runs the program with arguments and returns the exit status.
+func execute(ctx context.Context, c *console, root *cobra.Command, args []string) int {
 	root.SetArgs(append([]string{}, args...)) // nil would stand for those of the process
 	command, err := root.ExecuteContextC(ctx)
 	if err == nil && c.out.err != nil {
@@ -55,16 +60,17 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 	if err == nil {
 		return 0
 	}
-	fmt.Fprintf(stderr, "%s: %s\n", command.CommandPath(), explain(err))
+	fmt.Fprintf(c.err, "%s: %s\n", command.CommandPath(), explain(err))
 	if wrong := (*usageError)(nil); errors.As(err, &wrong) {
-		fmt.Fprintf(stderr, "%s --help shows how to use it.\n", command.CommandPath())
+		fmt.Fprintf(c.err, "%s --help shows how to use it.\n", command.CommandPath())
 		return exitUsage
 	}
 	return exitFailed
 }
 
-// newRoot assembles the program. Each subcommand has a file of its own.
-func newRoot(c *console) *cobra.Command {
+// newRoot assembles the program, which fetches the teacher "imagenet" from a source.
+// Each subcommand has a file of its own.
+func newRoot(c *console, imagenet teacher.Source) *cobra.Command {
 	root := &cobra.Command{
 		Use:     "destseg",
 		Version: destseg.Version(),
@@ -75,31 +81,36 @@ and marks what is different: scratches, dents, stains, missing pieces.`,
   destseg train parts/good -o parts.safetensors         learn from a folder of good pictures
   destseg predict parts.safetensors incoming/*.png      judge new ones
   destseg eval bottle.safetensors mvtec_ad/bottle       measure on a test set`,
-		Args: func(command *cobra.Command, args []string) error {
-			if len(args) > 0 {
-				return unknownCommand(command, args[0])
-			}
-			command.SetOut(c.err)
-			command.Help()
-			return wrongUsage("a subcommand is missing")
-		},
-		RunE:                       func(*cobra.Command, []string) error { return nil }, // Args refuses first
-		SilenceErrors:              true,
-		SilenceUsage:               true,
-		SuggestionsMinimumDistance: 2,
-		CompletionOptions:          cobra.CompletionOptions{HiddenDefaultCmd: true},
+		SilenceErrors:     true,
+		SilenceUsage:      true,
+		CompletionOptions: cobra.CompletionOptions{HiddenDefaultCmd: true},
 	}
 	root.SetVersionTemplate("destseg {{.Version}}\n")
 	// "destseg [flags]" alone does nothing.
-	root.SetUsageTemplate(strings.Replace(root.UsageTemplate(), "{{if .Runnable}}", "{{if and .Runnable .HasParent}}", 1))
+	root.SetUsageTemplate(strings.Replace(root.UsageTemplate(), "{{if .Runnable}}", "{{if and .Runnable (not .HasAvailableSubCommands)}}", 1))
 	root.SetOut(c.out)
 	root.SetErr(c.err)
 	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return &usageError{err} })
-	root.AddCommand(
-		newTrain(c), newEval(c), newPredict(c), newSynth(c), newInfo(c), newBench(c), newTeacher(c), newDemo(c), newVersion(c),
+	addSubcommands(c, root,
+		newTrain(c), newEval(c), newPredict(c), newSynth(c), newInfo(c), newTeacher(c, imagenet), newBench(c), newDemo(c), newVersion(c),
 	)
 	root.SetHelpCommand(newHelp(root))
 	return root
+}
+
+// addSubcommands makes a command one that does nothing itself: alone it shows its help.
+func addSubcommands(c *console, parent *cobra.Command, children ...*cobra.Command) {
+	parent.Args = func(command *cobra.Command, args []string) error {
+		if len(args) > 0 {
+			return unknownCommand(command, args[0])
+		}
+		command.SetOut(c.err)
+		command.Help()
+		return wrongUsage("a subcommand is missing")
+	}
+	parent.RunE = func(*cobra.Command, []string) error { return nil } // Args refuses first
+	parent.SuggestionsMinimumDistance = 2
+	parent.AddCommand(children...)
 }
 
 // newHelp replaces cobra's help command, which takes an unknown topic for a
@@ -114,6 +125,9 @@ func newHelp(root *cobra.Command) *cobra.Command {
 			if err != nil || about == root && len(args) > 0 {
 				return unknownCommand(root, args[0])
 			}
+			if len(rest) > 0 && about.HasAvailableSubCommands() {
+				return unknownCommand(about, rest[0])
+			}
 			if len(rest) > 0 {
 				return wrongUsage("unexpected argument %q", rest[0])
 			}
@@ -123,8 +137,8 @@ func newHelp(root *cobra.Command) *cobra.Command {
 	}
 }
 
-func unknownCommand(root *cobra.Command, name string) error {
-	if close := root.SuggestionsFor(name); len(close) > 0 {
+func unknownCommand(parent *cobra.Command, name string) error {
+	if close := parent.SuggestionsFor(name); len(close) > 0 {
 		return wrongUsage("there is no subcommand %q; did you mean %s?", name, oneOf(close))
 	}
 	return wrongUsage("there is no subcommand %q", name)

@@ -9,13 +9,10 @@ import (
 )
 
 func TestHelp(t *testing.T) {
-	for _, name := range []string{"", "demo", "eval", "info", "predict", "synth", "train", "version"} {
+	for _, name := range []string{"", "demo", "eval", "info", "predict", "synth", "teacher", "teacher fetch", "teacher import", "teacher info", "train", "version"} {
 		t.Run(name, func(t *testing.T) {
-			args := []string{"--help"}
-			if name != "" {
-				args = []string{name, "--help"}
-			}
-			o := succeed(t, args...)
+			command := strings.Fields(name)
+			o := succeed(t, append(command, "--help")...)
 			if o.stderr != "" {
 				t.Errorf("help on the standard error: %q", o.stderr)
 			}
@@ -27,7 +24,7 @@ func TestHelp(t *testing.T) {
 			if !strings.Contains(o.stdout, "Examples:\n  destseg ") {
 				t.Error("no example")
 			}
-			path := filepath.Join("testdata", "help", strings.TrimPrefix(name+".txt", "."))
+			path := filepath.Join("testdata", "help", strings.ReplaceAll(name, " ", "-")+".txt")
 			if name == "" {
 				path = filepath.Join("testdata", "help", "destseg.txt")
 			}
@@ -42,7 +39,7 @@ func TestHelp(t *testing.T) {
 				t.Errorf("the help differs from %s; go test -update writes it anew:\n%s", path, o.stdout)
 			}
 			if name != "" {
-				if topic := succeed(t, "help", name); topic.stdout != o.stdout {
+				if topic := succeed(t, append([]string{"help"}, command...)...); topic.stdout != o.stdout {
 					t.Errorf("destseg help %s says something else", name)
 				}
 			}
@@ -61,6 +58,16 @@ func TestUsage(t *testing.T) {
 		{[]string{"trian"}, `there is no subcommand "trian"; did you mean train?`},
 		{[]string{"help", "nothing"}, `there is no subcommand "nothing"`},
 		{[]string{"--bogus"}, "unknown flag: --bogus"},
+		{[]string{"help", "teacher", "nothing"}, `there is no subcommand "nothing"`},
+		{[]string{"teacher"}, "destseg teacher: a subcommand is missing"},
+		{[]string{"teacher", "fecth"}, `there is no subcommand "fecth"; did you mean fetch?`},
+		{[]string{"teacher", "fetch", "extra"}, `unexpected argument "extra"`},
+		{[]string{"teacher", "fetch", "--url", "mirror.example/x.pth"}, "--url: expected an address such as https://"},
+		{[]string{"teacher", "fetch", "--url", "file:///x.pth"}, "--url: expected an address such as https://"},
+		{[]string{"teacher", "import"}, "FILE is missing"},
+		{[]string{"teacher", "import", detector}, "is not resnet18-f37072fd.pth as torchvision publishes it, so --output must name"},
+		{[]string{"teacher", "import", detector, "--prefix", "x."}, "--prefix goes with --output"},
+		{[]string{"teacher", "import", detector, "-o", detector}, "would be replaced"},
 		{[]string{"help", "train", "extra"}, `unexpected argument "extra"`},
 		{[]string{"version", "1"}, `unexpected argument "1"`},
 		{[]string{"demo", "extra"}, `unexpected argument "extra"`},

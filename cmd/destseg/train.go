@@ -27,7 +27,7 @@ type trainOptions struct {
 	steps            steps
 	batch            int
 	size             size
-	teacher          string // "builtin" or a file
+	teacher          string // a name, or a file
 	checkpoint       string // empty: beside the output
 	every            int
 	fresh, force     bool
@@ -86,7 +86,7 @@ remains.`,
 	stepsFlag(f, &o.steps)
 	countFlag(f, &o.batch, 1, train.MaxBatch, "batch", "pictures a step")
 	sizeFlag(f, &o.size)
-	f.StringVar(&o.teacher, "teacher", o.teacher, "ResNet-18 to learn from: builtin, or a safetensors or PyTorch `FILE`")
+	f.StringVar(&o.teacher, "teacher", o.teacher, "ResNet-18 to learn from: builtin, imagenet (see destseg teacher fetch),\nor a safetensors or PyTorch `FILE`")
 	o.synthesis.flags(f)
 	f.StringVar(&o.checkpoint, "checkpoint", "", "`FILE` to continue from and to write on the way\n(default: the output with .checkpoint)")
 	countFlag(f, &o.every, 1, train.MaxSteps, "every", "steps between checkpoints")

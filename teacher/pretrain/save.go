@@ -9,7 +9,7 @@ import (
 )
 
 // recordKey is where the metadata of a file holds its record.
-const recordKey = "destseg.teacher"
+const recordKey = "destseg.pretraining"
 
 // A Record tells how a classifier was trained.
 type Record struct {

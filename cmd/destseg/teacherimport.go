@@ -1,0 +1,115 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+
+	"github.com/spf13/cobra"
+
+	"github.com/destseg/destseg/internal/wholefile"
+	"github.com/destseg/destseg/teacher"
+)
+
+type importOptions struct {
+	output string // empty: the cache
+	prefix *string
+	force  bool
+	source teacher.Source
+}
+
+func newTeacherImport(c *console, imagenet teacher.Source) *cobra.Command {
+	o := importOptions{source: imagenet}
+	prefix := ""
+	command := &cobra.Command{
+		Use:   "import FILE",
+		Short: "Makes a teacher of a file with a ResNet-18",
+		Long: fmt.Sprintf(`import reads a ResNet-18 as torchvision and timm name its tensors, from a
+safetensors or a PyTorch file (.pth), by itself or within a checkpoint, under any
+prefix. It writes what a teacher needs of it, in fp32, as safetensors; of what is
+missing, has another shape, or belongs to another network it tells the names.
+Nothing in the file is executed.
+
+%s as torchvision publishes it needs no --output: it becomes the
+teacher imagenet, as if it had been fetched.`, imagenet.File()),
+		Example: `  destseg teacher import ~/.cache/torch/hub/checkpoints/resnet18-f37072fd.pth
+  destseg teacher import checkpoint.pth -o ours.safetensors
+  destseg train parts/good -o parts.safetensors --teacher ours.safetensors`,
+		Args: arguments("FILE"),
+		RunE: func(command *cobra.Command, args []string) error {
+			if command.Flags().Changed("prefix") {
+				o.prefix = &prefix
+			}
+			rows, err := o.run(args[0])
+			if err != nil {
+				return err
+			}
+			fmt.Fprint(c.out, formatList(rows))
+			return nil
+		},
+	}
+	f := command.Flags()
+	f.SortFlags = false
+	f.StringVarP(&o.output, "output", "o", "", "safetensors `FILE` to write")
+	f.StringVar(&prefix, "prefix", "", "`TEXT` before the names of the tensors, as in encoder_q., if FILE holds\nseveral ResNet-18 (default: found by itself)")
+	f.BoolVar(&o.force, "force", false, "replace the output that is there")
+	return command
+}
+
+// run returns a summary for the user.
+func (o importOptions) run(path string) ([][2]string, error) {
+	if o.output == "" {
+		return o.toCache(path)
+	}
+	var err error
+	if o.output, err = outputFile(o.output); err != nil {
+		return nil, err
+	}
+	if err := keepInputs([]string{o.output}, []string{path}); err != nil {
+		return nil, err
+	}
+	if _, err := os.Stat(o.output); err == nil && !o.force {
+		return nil, fmt.Errorf("%s: there is a file already; --force replaces it, --output names another one", o.output)
+	}
+	if err := wholefile.RemoveLeftovers(o.output); err != nil {
+		return nil, err
+	}
+	var options []teacher.Option
+	if o.prefix != nil {
+		options = append(options, teacher.WithPrefix(*o.prefix))
+	}
+	t, err := teacher.Load(path, options...)
+	if err != nil {
+		return nil, err
+	}
+	if err := teacher.Save(o.output, t); err != nil {
+		return nil, err
+	}
+	return [][2]string{
+		{"teacher", o.output + fileSize(o.output)},
+		{"made from", path + fileSize(path)},
+		{"", "SHA-256 " + t.Digest},
+		{"next", "destseg train DATA --teacher " + o.output},
+	}, nil
+}
+
+// toCache takes the file that fetch would download.
+func (o importOptions) toCache(path string) ([][2]string, error) {
+	if o.prefix != nil {
+		return nil, wrongUsage("--prefix goes with --output")
+	}
+	cache, err := teacher.UserCache(o.source)
+	if err != nil {
+		return nil, err
+	}
+	switch err := cache.Import(path); {
+	case errors.Is(err, teacher.ErrOther) && filepath.Base(path) == o.source.File():
+		return nil, fmt.Errorf("%w; bring it here once more, or name a teacher to write with --output", err)
+	case errors.Is(err, teacher.ErrOther):
+		return nil, wrongUsage("%s is not %s as torchvision publishes it, so --output must name the teacher to write", path, o.source.File())
+	case err != nil:
+		return nil, err
+	}
+	return cachedRows(cache), nil
+}

@@ -1,0 +1,75 @@
+package teacher
+
+import (
+	"crypto/sha256"
+	"encoding/binary"
+	"encoding/json"
+	"fmt"
+	"maps"
+	"slices"
+
+	"github.com/destseg/destseg/internal/digest"
+	"github.com/destseg/destseg/network"
+	"github.com/destseg/destseg/weights"
+)
+
+// originKey is where the metadata of a teacher's file holds its [Origin].
+const originKey = "destseg.teacher"
+
+// An Origin says what a teacher's file was made from.
+type Origin struct {
+	Name   string `json:"name"`   // of the teacher that it was
+	Digest string `json:"digest"` // of the file that it came from, SHA-256, hexadecimal
+	Values string `json:"values"` // digest of the values, by which changes are noticed
+}
+
+// Save writes a teacher's file: safetensors in single precision under torchvision's
+// names, with the teacher's name and digest as its [Origin]. The file appears whole
+// or not at all. Errors name the file and come from the file system, or wrap
+// [ErrUnsuitable] if t lacks values.
+func Save(path string, t Teacher) error {
+	f := &weights.File{Tensors: map[string]weights.Tensor{}}
+	for _, tensor := range network.Tensors() {
+		if tensor.Part() != network.TeacherPart {
+			continue
+		}
+		v := t.Weights[tensor.Name]
+		if size := tensor.Shape.Size(); len(v) != size {
+			return fmt.Errorf("%s: %w: tensor %q has %d values, shape %v takes %d", path, ErrUnsuitable, tensor.Name, len(v), tensor.Shape, size)
+		}
+		f.Tensors[network.TeacherName(tensor.Name)] = weights.FromFloat32(tensor.Shape, v)
+	}
+	origin, err := json.Marshal(Origin{t.Name, t.Digest, valuesDigest(t.Weights).String()})
+	if err != nil {
+		return err
+	}
+	f.Metadata = map[string]string{originKey: string(origin)}
+	return weights.WriteFile(path, f)
+}
+
+// originOf returns what a file says about its origin; nil if it says nothing.
+func originOf(f *weights.File) (*Origin, error) {
+	text, ok := f.Metadata[originKey]
+	if !ok {
+		return nil, nil
+	}
+	var o Origin
+	if err := json.Unmarshal([]byte(text), &o); err != nil {
+		return nil, fmt.Errorf("%w: metadata %s: %w", weights.ErrDamaged, originKey, err)
+	}
+	const longest = 1000 // of a text in a detector's record
+	if len(o.Name) > longest || len(o.Digest) != 2*sha256.Size || len(o.Values) != 2*sha256.Size {
+		return nil, fmt.Errorf("%w: metadata %s is none of this program", weights.ErrDamaged, originKey)
+	}
+	return &o, nil
+}
+
+// valuesDigest digests the values of a teacher, whatever file they are in.
+func valuesDigest(values map[string][]float32) digest.Digest {
+	h := sha256.New()
+	for _, name := range slices.Sorted(maps.Keys(values)) {
+		fmt.Fprintln(h, network.TeacherName(name))
+		binary.Write(h, binary.LittleEndian, values[name]) // a digest takes everything
+	}
+	return digest.Digest(h.Sum(nil))
+}

@@ -1,0 +1,64 @@
+package teacher
+
+import (
+	"errors"
+	"os"
+	"path/filepath"
+	"reflect"
+	"strings"
+	"testing"
+
+	"github.com/destseg/destseg/weights"
+)
+
+func TestSave(t *testing.T) {
+	builtin, err := Load(Builtin)
+	if err != nil {
+		t.Fatal(err)
+	}
+	path := filepath.Join(t.TempDir(), "copy.safetensors")
+	if err := Save(path, builtin); err != nil {
+		t.Fatal(err)
+	}
+	got, err := Load(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got.Name != "copy.safetensors" || got.Digest == builtin.Digest || !reflect.DeepEqual(got.Weights, builtin.Weights) {
+		t.Errorf("%q, digest %s", got.Name, got.Digest)
+	}
+	f, err := weights.Open(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if origin, err := originOf(f); err != nil || origin.Name != Builtin || origin.Digest != builtin.Digest {
+		t.Errorf("%+v, %v", origin, err)
+	}
+	for name, tensor := range f.Tensors {
+		if tensor.DType != weights.F32 || strings.HasPrefix(name, published) {
+			t.Errorf("%s in %s", name, tensor.DType)
+		}
+	}
+
+	path = filepath.Join(t.TempDir(), "hollow.safetensors")
+	if err := Save(path, Teacher{}); !errors.Is(err, ErrUnsuitable) || !strings.HasPrefix(err.Error(), path+": ") {
+		t.Error(err)
+	}
+	if _, err := os.Stat(path); err == nil {
+		t.Error("half a teacher was written")
+	}
+}
+
+func FuzzOrigin(f *testing.F) {
+	f.Add(`{"name":"resnet18-f37072fd.pth","digest":"f37072fd47e89c5e827621c5baffa7500819f7896bbacec160b1a16c560e07ec",` +
+		`"values":"1cd4422288963cbecaf4ab7856863a94016024fa03023af720fc52edc4e2758f"}`)
+	f.Fuzz(func(t *testing.T, text string) {
+		origin, err := originOf(&weights.File{Metadata: map[string]string{originKey: text}})
+		if err != nil && !errors.Is(err, weights.ErrDamaged) {
+			t.Error(err)
+		}
+		if err == nil && (len(origin.Name) > 1000 || len(origin.Digest) != 64) {
+			t.Errorf("%+v", origin)
+		}
+	})
+}
