@@ -27,8 +27,15 @@ type Origin struct {
 // names, with the teacher's name and digest as its [Origin]. The file appears whole
 // or not at all. Errors name the file and come from the file system, or wrap
 // [ErrUnsuitable] if t lacks values.
-func Save(path string, t Teacher) error {
+func Save(path string, t Teacher) error { return save(path, t, weights.FromFloat32) }
+
+// SaveHalf is Save with the convolutions rounded to half precision, which takes half
+// the room. The vectors of the batch norms stay as they are.
+func SaveHalf(path string, t Teacher) error { return save(path, t, weights.FromFloat16) }
+
+func save(path string, t Teacher, convolution func(shape []int, v []float32) weights.Tensor) error {
 	f := &weights.File{Tensors: map[string]weights.Tensor{}}
+	kept := map[string][]float32{}
 	for _, tensor := range network.Tensors() {
 		if tensor.Part() != network.TeacherPart {
 			continue
@@ -37,9 +44,22 @@ func Save(path string, t Teacher) error {
 		if size := tensor.Shape.Size(); len(v) != size {
 			return fmt.Errorf("%s: %w: tensor %q has %d values, shape %v takes %d", path, ErrUnsuitable, tensor.Name, len(v), tensor.Shape, size)
 		}
-		f.Tensors[network.TeacherName(tensor.Name)] = weights.FromFloat32(tensor.Shape, v)
+		encode := weights.FromFloat32
+		if len(tensor.Shape) == 4 {
+			encode = convolution
+		}
+		encoded := encode(tensor.Shape, v)
+		f.Tensors[network.TeacherName(tensor.Name)] = encoded
+		rounded, err := encoded.Float32s()
+		if err == nil {
+			err = check(tensor.Name, rounded) // half precision ends at 65504
+		}
+		if err != nil {
+			return fmt.Errorf("%s: %w: %w", path, ErrUnsuitable, err)
+		}
+		kept[tensor.Name] = rounded
 	}
-	origin, err := json.Marshal(Origin{t.Name, t.Digest, valuesDigest(t.Weights).String()})
+	origin, err := json.Marshal(Origin{t.Name, t.Digest, valuesDigest(kept).String()})
 	if err != nil {
 		return err
 	}

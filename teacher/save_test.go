@@ -2,9 +2,11 @@ package teacher
 
 import (
 	"errors"
+	"maps"
 	"os"
 	"path/filepath"
 	"reflect"
+	"slices"
 	"strings"
 	"testing"
 
@@ -38,6 +40,26 @@ func TestSave(t *testing.T) {
 		if tensor.DType != weights.F32 || strings.HasPrefix(name, published) {
 			t.Errorf("%s in %s", name, tensor.DType)
 		}
+	}
+
+	// The one inside the program was rounded so.
+	path = filepath.Join(t.TempDir(), "half.safetensors")
+	if err := SaveHalf(path, builtin); err != nil {
+		t.Fatal(err)
+	}
+	if half, err := Load(path); err != nil || !reflect.DeepEqual(half.Weights, builtin.Weights) {
+		t.Errorf("in half precision it is another teacher, or none: %v", err)
+	}
+	if info, err := os.Stat(path); err != nil || info.Size() > 6e6 {
+		t.Errorf("it takes %d bytes", info.Size())
+	}
+	large := builtin
+	large.Weights = maps.Clone(builtin.Weights)
+	v := slices.Clone(large.Weights[published+"conv1.weight"])
+	v[5] = 1e5
+	large.Weights[published+"conv1.weight"] = v
+	if err := SaveHalf(filepath.Join(t.TempDir(), "large.safetensors"), large); !errors.Is(err, ErrUnsuitable) || !strings.Contains(err.Error(), "conv1.weight") {
+		t.Errorf("what half precision can't hold: %v", err)
 	}
 
 	path = filepath.Join(t.TempDir(), "hollow.safetensors")

@@ -282,7 +282,7 @@ func TestTeacherImport(t *testing.T) {
 	if o := command(t.Context(), args...); o.code != exitFailed || !strings.Contains(o.stderr, `it holds 2 of them, under the prefixes "encoder_k.", "encoder_q."`) {
 		t.Errorf("exit status %d:\n%s", o.code, o.stderr)
 	}
-	args = append(args, "--prefix", "encoder_q.")
+	args = append(args, "--prefix", "encoder_q.", "--half")
 	if o := succeed(t, args...); !strings.Contains(o.stdout, "next       destseg train DATA --teacher ours.safetensors") {
 		t.Errorf("the summary is\n%s", o.stdout)
 	}

@@ -15,6 +15,7 @@ import (
 type importOptions struct {
 	output string // empty: the cache
 	prefix *string
+	half   bool
 	force  bool
 	source teacher.Source
 }
@@ -53,6 +54,7 @@ teacher imagenet, as if it had been fetched.`, imagenet.File()),
 	f.SortFlags = false
 	f.StringVarP(&o.output, "output", "o", "", "safetensors `FILE` to write")
 	f.StringVar(&prefix, "prefix", "", "`TEXT` before the names of the tensors, as in encoder_q., if FILE holds\nseveral ResNet-18 (default: found by itself)")
+	f.BoolVar(&o.half, "half", false, "write convolutions in half precision, which takes half the room")
 	f.BoolVar(&o.force, "force", false, "replace the output that is there")
 	return command
 }
@@ -83,7 +85,11 @@ func (o importOptions) run(path string) ([][2]string, error) {
 	if err != nil {
 		return nil, err
 	}
-	if err := teacher.Save(o.output, t); err != nil {
+	save := teacher.Save
+	if o.half {
+		save = teacher.SaveHalf
+	}
+	if err := save(o.output, t); err != nil {
 		return nil, err
 	}
 	return [][2]string{
@@ -98,6 +104,9 @@ func (o importOptions) run(path string) ([][2]string, error) {
 func (o importOptions) toCache(path string) ([][2]string, error) {
 	if o.prefix != nil {
 		return nil, wrongUsage("--prefix goes with --output")
+	}
+	if o.half {
+		return nil, wrongUsage("--half goes with --output")
 	}
 	cache, err := teacher.UserCache(o.source)
 	if err != nil {
