@@ -111,7 +111,7 @@ func Evaluate(ctx context.Context, d *Detector, set *dataset.Set, each func(Test
 		return Evaluation{}, fmt.Errorf("%w: %s has no test pictures; put them into test/good and test/DEFECT", ErrNoPictures, set.Root)
 	}
 	start := time.Now()
-	m := measurement{width: d.record.Preprocessing.Width, height: d.record.Preprocessing.Height}
+	m := measurement{width: d.record.Preprocessing.Width, height: d.record.Preprocessing.Height, layout: set.Protocol}
 	done := 0
 	for t := range ahead(ctx, set.Test, func(s dataset.Sample) labelled { return d.inspectSample(ctx, s) }) {
 		m.add(&t)
@@ -150,7 +150,7 @@ func Evaluate(ctx context.Context, d *Detector, set *dataset.Set, each func(Test
 type TestedPicture struct {
 	Sample     dataset.Sample
 	Picture    *picture.RGB  // nil if it was not read
-	Mask       *picture.Gray // as it is stored; nil if there is none
+	Mask       *picture.Gray // at its own size; nil if there is none
 	Inspection *Inspection   // nil if it was not inspected
 	Err        error         // why it was not measured; names the file
 }
@@ -165,7 +165,7 @@ type labelled struct {
 func (d *Detector) inspectSample(ctx context.Context, s dataset.Sample) labelled {
 	t := labelled{TestedPicture: TestedPicture{Sample: s}, defective: s.Anomalous}
 	if s.Mask != "" {
-		if t.Mask, t.Err = picture.OpenGray(s.Mask); t.Err != nil {
+		if t.Mask, t.Err = s.OpenMask(); t.Err != nil {
 			return t
 		}
 		t.truth, t.defective = truth(t.Mask, d.record.Preprocessing.Width, d.record.Preprocessing.Height)
@@ -209,7 +209,8 @@ func greyShare(mask *picture.Gray) float64 {
 
 // A measurement gathers the pictures of an evaluation.
 type measurement struct {
-	width, height      int // network size
+	width, height      int      // network size
+	layout             []string // protocol of the set
 	segmentation, dest metric.Evaluator
 	scores             []PictureScore
 	failed             []FailedPicture
@@ -264,6 +265,7 @@ func (m *measurement) protocol() []string {
 		fmt.Sprintf("image score: mean of the %d largest values of the map at %d×%d", scorePixels, m.width, m.height),
 		"image label: defective if the mask marks any pixel at its own size, without a mask by its folder (the published code takes the resized mask)",
 	}
+	lines = append(lines, m.layout...)
 	if m.blank > 0 {
 		lines = append(lines, fmt.Sprintf("pictures in folders of defects whose masks mark nothing, counted as good: %d", m.blank))
 	}

@@ -19,6 +19,7 @@ import (
 type evalOptions struct {
 	json     string // file, "-" for the standard output, empty for none
 	overlays string // folder; empty for none
+	layout   string
 	computing
 }
 
@@ -27,9 +28,9 @@ func newEval(c *console) *cobra.Command {
 	command := &cobra.Command{
 		Use:   "eval DETECTOR DATA",
 		Short: "Measures a detector on a test set",
-		Long: `eval inspects the test pictures of DATA, a data set in the layout of MVTec AD, and
-prints the figures of the field for the segmentation map, which is what a
-detector judges by, and for the DeST map (student and teacher alone), with the
+		Long: `eval inspects the test pictures of DATA, which is a data set with good and defective
+ones, and prints the figures of the field for the segmentation map, which is what
+a detector judges by, and for the DeST map (student and teacher alone), with the
 protocol of each.
 
 Pictures that cannot be read are left out and listed at the end; the exit status
@@ -45,12 +46,13 @@ is 1 then.`,
 	f.SortFlags = false
 	f.StringVar(&o.json, "json", "", "`FILE` for all figures and scores as JSON, - for the standard output\nin place of the table; the format may change until version 1.0")
 	f.StringVar(&o.overlays, "overlays", "", "`DIR` for the test pictures with the map painted over them\nand the truth outlined")
+	layoutFlag(f, &o.layout)
 	computingFlags(f, &o.computing)
 	return command
 }
 
 func (o evalOptions) run(ctx context.Context, c *console, detector, data string) error {
-	set, err := c.openSet(data)
+	set, err := c.openSet(data, o.layout)
 	if err != nil {
 		return err
 	}
@@ -68,7 +70,8 @@ func (o evalOptions) run(ctx context.Context, c *console, detector, data string)
 	marked := newPainter(o.overlays, set.Test)
 	inputs := []string{detector}
 	for _, s := range set.Test {
-		inputs = append(inputs, s.Path, s.Mask)
+		masks, _ := s.MaskFiles() // what can't be listed is told when it is measured
+		inputs = append(append(inputs, s.Path), masks...)
 	}
 	if err := keepInputs(append([]string{o.json}, marked.files...), inputs); err != nil {
 		return err

@@ -24,6 +24,7 @@ import (
 
 type trainOptions struct {
 	output, category string
+	layout           string
 	steps            steps
 	batch            int
 	size             size
@@ -57,7 +58,7 @@ func newTrain(c *console) *cobra.Command {
 		Use:   "train DATA",
 		Short: "Learns from good pictures and writes a detector",
 		Long: `train makes a detector from the good pictures of DATA, which is a plain folder of
-them or a data set in the layout of MVTec AD (its train/good is used).
+them or a data set, of which the good pictures for training are used.
 
 The usual settings are those of the paper and take about 9 hours on two cores;
 --steps 200+400 takes about an hour. The progress tells the time left.
@@ -83,6 +84,7 @@ remains.`,
 	f.SortFlags = false
 	f.StringVarP(&o.output, "output", "o", o.output, "detector `FILE` to write")
 	f.StringVar(&o.category, "category", "", "`NAME` of what the pictures show (default: that of the folder)")
+	layoutFlag(f, &o.layout)
 	stepsFlag(f, &o.steps)
 	countFlag(f, &o.batch, 1, train.MaxBatch, "batch", "pictures a step")
 	sizeFlag(f, &o.size)
@@ -114,7 +116,7 @@ func (o trainOptions) recipe(category string) train.Recipe {
 // run trains on the good pictures of a data set and writes the detector. It
 // returns a summary for the user.
 func (o trainOptions) run(ctx context.Context, c *console, data string) (summary [][2]string, err error) {
-	set, err := c.openSet(data)
+	set, err := c.openSet(data, o.layout)
 	if err != nil {
 		return nil, err
 	}
