@@ -20,6 +20,8 @@ type evalOptions struct {
 	json     string // file, "-" for the standard output, empty for none
 	overlays string // folder; empty for none
 	layout   string
+	all      bool
+	report   reportOptions
 	computing
 }
 
@@ -34,11 +36,24 @@ a detector judges by, and for the DeST map (student and teacher alone), with the
 protocol of each.
 
 Pictures that cannot be read are left out and listed at the end; the exit status
-is 1 then.`,
+is 1 then.
+
+With --all, DETECTOR is a folder of detectors and DATA holds several categories.
+Each detector is measured on the category that its record names; detectors of one
+category with different seeds give mean ± deviation. What fails is listed at the
+end and does not keep the others from being measured.`,
 		Example: `  destseg eval bottle.safetensors mvtec_ad/bottle
-  destseg eval bottle.safetensors mvtec_ad/bottle --json bottle.json --overlays marked`,
+  destseg eval bottle.safetensors mvtec_ad/bottle --json bottle.json --overlays marked
+  destseg eval --all detectors mvtec_ad --format csv --map both`,
 		Args: arguments("DETECTOR", "DATA"),
 		RunE: func(command *cobra.Command, args []string) error {
+			err := needAll(command.Flags(), o.all, []string{"format", "map"}, []string{"json", "overlays"})
+			switch {
+			case err != nil:
+				return err
+			case o.all:
+				return o.runAll(command.Context(), c, args[0], args[1])
+			}
 			return o.run(command.Context(), c, args[0], args[1])
 		},
 	}
@@ -46,6 +61,8 @@ is 1 then.`,
 	f.SortFlags = false
 	f.StringVar(&o.json, "json", "", "`FILE` for all figures and scores as JSON, - for the standard output\nin place of the table; the format may change until version 1.0")
 	f.StringVar(&o.overlays, "overlays", "", "`DIR` for the test pictures with the map painted over them\nand the truth outlined")
+	allFlag(f, &o.all, "measure the detectors of every category under DATA")
+	reportFlags(f, &o.report)
 	layoutFlag(f, &o.layout)
 	computingFlags(f, &o.computing)
 	return command
