@@ -104,7 +104,7 @@ others from being trained; the same command goes on with what is missing.`,
 	}
 	f := command.Flags()
 	f.SortFlags = false
-	f.StringVarP(&o.output, "output", "o", o.output, "detector `FILE` to write, with --all the folder of the detectors\n(then by default \"detectors\")")
+	f.StringVarP(&o.output, "output", "o", o.output, "detector `FILE` to write; with --all the folder of the detectors,\n\"detectors\" if it is left out")
 	allFlag(f, &o.all, "train a detector for every category under DATA")
 	seedsFlag(f, &o.seeds)
 	reportFlags(f, &o.report)
