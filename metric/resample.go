@@ -1,0 +1,155 @@
+package metric
+
+import (
+	"fmt"
+	"slices"
+	"sort"
+)
+
+// Thresholds returns at most n scores, n at least 2, in descending order, that cut
+// the pixels added so far into parts: no part but those of a single score holds more
+// than about 2/n of the defect pixels or of the background pixels. The last one is
+// the smallest score. There are none without pixels.
+func (e *Evaluator) Thresholds(n int) []float32 {
+	limit := func(pixels int64) float64 { return max(2*float64(pixels)/float64(max(n, 2)-1), 1) }
+	mostDefect, mostBackground := limit(e.defectPixels), limit(e.backgroundPixels)
+	var cuts []float32
+	var defect, background float64 // since the last cut
+	var last float32
+	for p := range descend(&e.background, &e.defect) {
+		defect += float64(p.defect)
+		background += float64(p.background)
+		last = p.score
+		if defect >= mostDefect || background >= mostBackground {
+			cuts = append(cuts, last)
+			defect, background = 0, 0
+		}
+	}
+	if defect+background > 0 {
+		cuts = append(cuts, last)
+	}
+	return cuts
+}
+
+// A Resampler measures test sets that are drawn, with replacement, from the pictures
+// of one. It keeps of each picture how its pixels are spread over given thresholds,
+// so that a drawn set is measured without touching maps again.
+//
+// The image figures are exact. The pixel figures are those of maps whose values are
+// lowered to the next threshold; with the thresholds of [Evaluator.Thresholds] they
+// come close to the exact ones, and with all distinct scores they are the exact ones.
+//
+// A Resampler is made by [NewResampler]. Add must not be used by several goroutines
+// at once, Result may be once all pictures are added.
+type Resampler struct {
+	thresholds []float32 // descending
+	pictures   []spread
+}
+
+// A spread is what is kept of a picture.
+type spread struct {
+	image
+	blind              bool
+	defect, background int64
+	parts              []part
+	instances          []int32 // the threshold of each, by its place
+}
+
+// A part holds the pixels of a picture between a threshold and the one above.
+type part struct {
+	place              int32 // of the threshold
+	defect, background uint32
+	overlap            float64 // sum of 1/(size of the component) over the defect pixels
+}
+
+// NewResampler returns one without pictures for thresholds in descending order.
+func NewResampler(thresholds []float32) *Resampler {
+	return &Resampler{thresholds: thresholds}
+}
+
+// Add takes in one sample, as [Evaluator.Add] does, whose errors it returns. A map
+// with a value below all thresholds gives an error wrapping [ErrSample], too.
+func (r *Resampler) Add(s Sample) error {
+	// One picture is sorted and its components measured as those of a whole set are.
+	one := new(Evaluator)
+	if err := one.Add(s); err != nil {
+		return fmt.Errorf("picture %d of a resampler: %w", len(r.pictures)+1, err)
+	}
+	p := spread{image: one.images[0], blind: one.blind > 0, defect: one.defectPixels, background: one.backgroundPixels}
+	place := 0
+	for step := range descend(&one.background, &one.defect) {
+		for place < len(r.thresholds) && r.thresholds[place] > step.score {
+			place++
+		}
+		if place == len(r.thresholds) {
+			return fmt.Errorf("%w: picture %d has the score %v, below all thresholds", ErrSample, len(r.pictures)+1, step.score)
+		}
+		if n := len(p.parts); n == 0 || p.parts[n-1].place != int32(place) {
+			p.parts = append(p.parts, part{place: int32(place)})
+		}
+		last := &p.parts[len(p.parts)-1]
+		last.defect += uint32(step.defect)
+		last.background += uint32(step.background)
+		last.overlap += step.overlap
+	}
+	for _, score := range one.instances {
+		p.instances = append(p.instances, int32(sort.Search(len(r.thresholds), func(i int) bool { return r.thresholds[i] <= score })))
+	}
+	r.pictures = append(r.pictures, p)
+	return nil
+}
+
+// Result measures the set in which picture i of those added is there times[i] times.
+// It panics unless times has a number for each.
+func (r *Resampler) Result(times []int) Result {
+	if len(times) != len(r.pictures) {
+		panic(fmt.Sprintf("metric: %d numbers for %d pictures", len(times), len(r.pictures)))
+	}
+	var drawn Result
+	var images []image
+	steps := make([]step, len(r.thresholds))
+	found := make([]int, len(r.thresholds)) // instances
+	var background int64
+	for i, p := range r.pictures {
+		n := times[i]
+		if n == 0 {
+			continue
+		}
+		for range n {
+			images = append(images, p.image)
+		}
+		if p.blind {
+			drawn.BlindPictures += n
+		}
+		drawn.DefectPixels += int64(n) * p.defect
+		background += int64(n) * p.background
+		drawn.Instances += n * len(p.instances)
+		for _, part := range p.parts {
+			s := &steps[part.place]
+			s.defect += uint64(n) * uint64(part.defect)
+			s.background += uint64(n) * uint64(part.background)
+			s.overlap += float64(n) * part.overlap
+		}
+		for _, place := range p.instances {
+			found[place] += n
+		}
+	}
+	slices.SortFunc(images, descending)
+	ranked := rankSorted(images, nil)
+	drawn.Pictures, drawn.DefectivePictures = len(images), int(ranked.positives)
+	drawn.Pixels = drawn.DefectPixels + background
+	drawn.ImageAUROC, drawn.ImageAP = ranked.auroc(), ranked.ap()
+	if drawn.DefectPixels == 0 {
+		return drawn
+	}
+	sweep := newPixelSweep(drawn.DefectPixels, background, drawn.Instances)
+	for place, s := range steps {
+		if s.defect+s.background > 0 {
+			s.score = r.thresholds[place]
+			sweep.step(s, found[place])
+		}
+	}
+	sweep.finish()
+	drawn.setPixels(sweep)
+	return drawn
+}
