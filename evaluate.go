@@ -108,10 +108,10 @@ func (e Evaluation) Rows() []Row {
 // measured gives an error wrapping [ErrNoPictures].
 func Evaluate(ctx context.Context, d *Detector, set *dataset.Set, each func(TestedPicture)) (Evaluation, error) {
 	if len(set.Test) == 0 {
-		return Evaluation{}, fmt.Errorf("%w: %s has no test pictures; put them into test/good and test/DEFECT", ErrNoPictures, set.Root)
+		return Evaluation{}, noTest(set)
 	}
 	start := time.Now()
-	m := measurement{width: d.record.Preprocessing.Width, height: d.record.Preprocessing.Height, layout: set.Protocol}
+	m := newMeasurement(d, set)
 	done := 0
 	for t := range ahead(ctx, set.Test, func(s dataset.Sample) labelled { return d.inspectSample(ctx, s) }) {
 		m.add(&t)
@@ -127,6 +127,11 @@ func Evaluate(ctx context.Context, d *Detector, set *dataset.Set, each func(Test
 		return Evaluation{}, fmt.Errorf("%w: %s: of %d test pictures none could be measured; the first: %s",
 			ErrNoPictures, set.Root, len(set.Test), m.failed[0].Error)
 	}
+	return m.evaluation(d, start), nil
+}
+
+// evaluation is what a measurement of a detector comes to, begun at start.
+func (m *measurement) evaluation(d *Detector, start time.Time) Evaluation {
 	return Evaluation{
 		Segmentation: m.segmentation.Result(),
 		DeST:         m.dest.Result(),
@@ -143,7 +148,7 @@ func Evaluate(ctx context.Context, d *Detector, set *dataset.Set, each func(Test
 		DeSTCurves:         m.dest.Curves(curvePoints),
 
 		Seconds: time.Since(start).Seconds(),
-	}, nil
+	}
 }
 
 // A TestedPicture is a picture of a test set as [Evaluate] has seen it.
@@ -218,6 +223,10 @@ type measurement struct {
 	blank              int // pictures of a defect whose mask marks nothing
 }
 
+func newMeasurement(d *Detector, set *dataset.Set) *measurement {
+	return &measurement{width: d.record.Preprocessing.Width, height: d.record.Preprocessing.Height, layout: set.Protocol}
+}
+
 func (m *measurement) add(t *labelled) {
 	if t.Err == nil {
 		t.Err = m.addSamples(t)
@@ -243,17 +252,24 @@ func (m *measurement) add(t *labelled) {
 }
 
 func (m *measurement) addSamples(t *labelled) error {
-	s := metric.Sample{
-		Score: t.Inspection.Score, Map: t.Inspection.Map(m.width, m.height),
-		Defective: t.defective, Width: m.width, Height: m.height, Mask: t.truth,
-	}
-	if err := m.segmentation.Add(s); err != nil {
+	segmentation, dest := t.samples(m.width, m.height)
+	if err := m.segmentation.Add(segmentation); err != nil {
 		return err
 	}
 	// A map that the first evaluator took can't fail here but for numbers that
 	// are not finite, and those Inspect refuses.
-	s.Score, s.Map = t.Inspection.DeSTScore, t.Inspection.DeSTMap(m.width, m.height)
-	return m.dest.Add(s)
+	return m.dest.Add(dest)
+}
+
+// samples are what metrics need of both maps, at network size.
+func (t *labelled) samples(width, height int) (segmentation, dest metric.Sample) {
+	segmentation = metric.Sample{
+		Score: t.Inspection.Score, Map: t.Inspection.Map(width, height),
+		Defective: t.defective, Width: width, Height: height, Mask: t.truth,
+	}
+	dest = segmentation
+	dest.Score, dest.Map = t.Inspection.DeSTScore, t.Inspection.DeSTMap(width, height)
+	return segmentation, dest
 }
 
 func (m *measurement) protocol() []string {

@@ -70,32 +70,54 @@ func NewResampler(thresholds []float32) *Resampler {
 // Add takes in one sample, as [Evaluator.Add] does, whose errors it returns. A map
 // with a value below all thresholds gives an error wrapping [ErrSample], too.
 func (r *Resampler) Add(s Sample) error {
-	// One picture is sorted and its components measured as those of a whole set are.
-	one := new(Evaluator)
-	if err := one.Add(s); err != nil {
+	labels, count, err := check(s)
+	if err != nil {
 		return fmt.Errorf("picture %d of a resampler: %w", len(r.pictures)+1, err)
 	}
-	p := spread{image: one.images[0], blind: one.blind > 0, defect: one.defectPixels, background: one.backgroundPixels}
-	place := 0
-	for step := range descend(&one.background, &one.defect) {
-		for place < len(r.thresholds) && r.thresholds[place] > step.score {
-			place++
+	p := spread{image: image{s.Score, s.Defective}, blind: s.Map == nil || s.Defective && s.Mask == nil}
+	if !p.blind {
+		if err := p.divide(s.Map, labels, count, r.thresholds); err != nil {
+			return fmt.Errorf("picture %d of a resampler: %w", len(r.pictures)+1, err)
 		}
-		if place == len(r.thresholds) {
-			return fmt.Errorf("%w: picture %d has the score %v, below all thresholds", ErrSample, len(r.pictures)+1, step.score)
-		}
-		if n := len(p.parts); n == 0 || p.parts[n-1].place != int32(place) {
-			p.parts = append(p.parts, part{place: int32(place)})
-		}
-		last := &p.parts[len(p.parts)-1]
-		last.defect += uint32(step.defect)
-		last.background += uint32(step.background)
-		last.overlap += step.overlap
-	}
-	for _, score := range one.instances {
-		p.instances = append(p.instances, int32(sort.Search(len(r.thresholds), func(i int) bool { return r.thresholds[i] <= score })))
 	}
 	r.pictures = append(r.pictures, p)
+	return nil
+}
+
+// divide sorts the pixels of a map by thresholds. labels are those of the components
+// of its mask, nil if there are none.
+func (p *spread) divide(scores []float32, labels []int32, count int, thresholds []float32) error {
+	parts := make([]part, len(thresholds))
+	components := make([][]int32, count+1) // places of the pixels of each
+	for i, score := range scores {
+		place := sort.Search(len(thresholds), func(k int) bool { return thresholds[k] <= score })
+		if place == len(thresholds) {
+			return fmt.Errorf("%w: score %v, below all thresholds", ErrSample, score)
+		}
+		if count == 0 || labels[i] == 0 {
+			parts[place].background++
+			p.background++
+			continue
+		}
+		parts[place].defect++
+		p.defect++
+		components[labels[i]] = append(components[labels[i]], int32(place))
+	}
+	for _, places := range components[1:] {
+		for _, place := range places {
+			parts[place].overlap += 1 / float64(len(places))
+		}
+		// The score of an instance is at place ⌊size/2⌋ from the largest one on, see
+		// addDefects, and thresholds descend.
+		slices.Sort(places)
+		p.instances = append(p.instances, places[len(places)/2])
+	}
+	for place := range parts {
+		if part := parts[place]; part.defect+part.background > 0 {
+			part.place = int32(place)
+			p.parts = append(p.parts, part)
+		}
+	}
 	return nil
 }
 
