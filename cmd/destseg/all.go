@@ -83,6 +83,9 @@ func (o computing) measureAll(ctx context.Context, c *console, t *tally, layout 
 	var runs []measuredRun
 	var set *dataset.Set
 	for i, j := range jobs {
+		if ctx.Err() != nil {
+			return nil, errInterrupted
+		}
 		c.note("measuring %d of %d: %v", i+1, len(jobs), j)
 		var err error
 		if set == nil || set.Root != j.data {

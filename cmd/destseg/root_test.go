@@ -9,7 +9,7 @@ import (
 )
 
 func TestHelp(t *testing.T) {
-	for _, name := range []string{"", "demo", "eval", "info", "predict", "synth", "train", "version"} {
+	for _, name := range []string{"", "compare", "demo", "eval", "info", "predict", "synth", "train", "version"} {
 		t.Run(name, func(t *testing.T) {
 			args := []string{"--help"}
 			if name != "" {
@@ -103,6 +103,11 @@ func TestUsage(t *testing.T) {
 		{[]string{"eval", "--all", detector, data, "--json", "-"}, "--json is for one category"},
 		{[]string{"eval", "--all", detector, data, "--format", "html"}, "expected text, csv, json or latex"},
 		{[]string{"eval", "--all", detector, data, "--map", "all"}, "expected segmentation, dest or both"},
+		{[]string{"compare", detector}, "B is missing"},
+		{[]string{"compare", detector, detector}, "--data is missing"},
+		{[]string{"compare", detector, detector, "--data", data, "--resamples", "10"}, "a whole number from 100 to 1000000"},
+		{[]string{"compare", detector, detector, "--data", data, "--confidence", "1"}, "give less than 1"},
+		{[]string{"compare", detector, detector, "--data", data, "--json", detector}, "would be replaced"},
 		{[]string{"synth", data, "-o", "x.webp"}, "as .png or .jpg, not as .webp"},
 		{[]string{"synth", data, "--count", "0"}, "a whole number from 1 to 1000"},
 	} {
