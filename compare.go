@@ -19,7 +19,7 @@ import (
 
 // A Comparison tells how two detectors, A and B, differ on the same test pictures.
 type Comparison struct {
-	A Evaluation `json:"a"`
+	A Evaluation `json:"a"` // its Seconds are those of both
 	B Evaluation `json:"b"` // of the same pictures
 
 	Segmentation []Difference `json:"segmentation"` // by the segmentation maps
@@ -64,7 +64,7 @@ const (
 	UsualConfidence = 0.95
 )
 
-// thresholds is how many of them stand for all values of the maps while sets are
+// thresholds is about how many of them stand for all values of a map while sets are
 // resampled.
 const thresholds = 4096
 
@@ -82,7 +82,7 @@ const thresholds = 4096
 // another training might have.
 //
 // A and B of each figure are exact. For the figures of a drawn set, map values count
-// as the next lower of 4,096 thresholds, which cut the defect pixels and the
+// as the next lower of about 4,096 thresholds, which cut the defect pixels and the
 // background pixels of each detector into equal parts ([metric.Resampler]). The
 // Protocol tells by how much this changes the figures of the set itself, at most.
 //
@@ -126,7 +126,7 @@ func Compare(ctx context.Context, a, b *Detector, set *dataset.Set, o CompareOpt
 	c.Protocol = []string{
 		fmt.Sprintf("difference: B − A; interval: %g %%, percentile bootstrap, %d test sets drawn with seed %d", 100*o.Confidence, o.Resamples, o.Seed),
 		"drawn are whole pictures, the same for both detectors, as many good and defective ones as there are",
-		fmt.Sprintf("pixel figures of drawn sets by %d thresholds a map, which changes those of the set itself by at most %.1g", thresholds, draws.off),
+		fmt.Sprintf("pixel figures of drawn sets by about %d thresholds a map, which changes those of the set itself by at most %.1g", thresholds, draws.off),
 		"the intervals tell what other test pictures might have given, not what another training might have; each leaves out 0 by chance " +
 			fmt.Sprintf("in %.2g of 100 cases", 100*(1-o.Confidence)),
 	}
