@@ -187,7 +187,7 @@ func (p *paired) resamplers() (segmentation, dest pair, err error) {
 		segmentation[i] = metric.NewResampler(m.segmentation.Thresholds(thresholds))
 		dest[i] = metric.NewResampler(m.dest.Thresholds(thresholds))
 		for _, t := range p.kept {
-			s, d := t[i].samples(m.width, m.height)
+			s, d := t[i].samples()
 			if err := segmentation[i].Add(s); err != nil {
 				return segmentation, dest, err
 			}

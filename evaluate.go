@@ -163,17 +163,19 @@ type TestedPicture struct {
 // A labelled picture is a tested one with its truth.
 type labelled struct {
 	TestedPicture
-	defective bool
-	truth     []uint8 // at network size, 1 where defective; nil if there is none
+	defective     bool
+	width, height int     // network size
+	truth         []uint8 // at that size, 1 where defective; nil if there is none
 }
 
 func (d *Detector) inspectSample(ctx context.Context, s dataset.Sample) labelled {
-	t := labelled{TestedPicture: TestedPicture{Sample: s}, defective: s.Anomalous}
+	how := d.record.Preprocessing
+	t := labelled{TestedPicture: TestedPicture{Sample: s}, defective: s.Anomalous, width: how.Width, height: how.Height}
 	if s.Mask != "" {
 		if t.Mask, t.Err = s.OpenMask(); t.Err != nil {
 			return t
 		}
-		t.truth, t.defective = truth(t.Mask, d.record.Preprocessing.Width, d.record.Preprocessing.Height)
+		t.truth, t.defective = truth(t.Mask, t.width, t.height)
 	}
 	f := d.inspectFile(ctx, s.Path)
 	t.Picture, t.Inspection, t.Err = f.Picture, f.Inspection, f.Err
@@ -252,7 +254,7 @@ func (m *measurement) add(t *labelled) {
 }
 
 func (m *measurement) addSamples(t *labelled) error {
-	segmentation, dest := t.samples(m.width, m.height)
+	segmentation, dest := t.samples()
 	if err := m.segmentation.Add(segmentation); err != nil {
 		return err
 	}
@@ -261,14 +263,14 @@ func (m *measurement) addSamples(t *labelled) error {
 	return m.dest.Add(dest)
 }
 
-// samples are what metrics need of both maps, at network size.
-func (t *labelled) samples(width, height int) (segmentation, dest metric.Sample) {
+// samples are what metrics need of both maps.
+func (t *labelled) samples() (segmentation, dest metric.Sample) {
 	segmentation = metric.Sample{
-		Score: t.Inspection.Score, Map: t.Inspection.Map(width, height),
-		Defective: t.defective, Width: width, Height: height, Mask: t.truth,
+		Score: t.Inspection.Score, Map: t.Inspection.Map(t.width, t.height),
+		Defective: t.defective, Width: t.width, Height: t.height, Mask: t.truth,
 	}
 	dest = segmentation
-	dest.Score, dest.Map = t.Inspection.DeSTScore, t.Inspection.DeSTMap(width, height)
+	dest.Score, dest.Map = t.Inspection.DeSTScore, t.Inspection.DeSTMap(t.width, t.height)
 	return segmentation, dest
 }
 
