@@ -88,7 +88,7 @@ const thresholds = 4096
 //
 // Pictures that can't be measured by both detectors are left out for both. The maps
 // of all others are kept, at a quarter of the network size, and their masks at network
-// size: about 100 KB a picture for detectors of 256×256.
+// size: about 200 KB a picture for detectors of 256×256.
 //
 // Errors are those of [Evaluate].
 func Compare(ctx context.Context, a, b *Detector, set *dataset.Set, o CompareOptions) (Comparison, error) {

@@ -64,11 +64,7 @@ func (o compareOptions) run(ctx context.Context, c *console, a, b string) error 
 	if err != nil {
 		return err
 	}
-	inputs := []string{a, b}
-	for _, s := range set.Test {
-		inputs = append(inputs, s.Path)
-	}
-	if err := keepInputs([]string{o.json}, inputs); err != nil {
+	if err := keepInputs([]string{o.json}, append(testFiles(set), a, b)); err != nil {
 		return err
 	}
 	first, err := o.open(a)
@@ -109,6 +105,9 @@ func (o compareOptions) run(ctx context.Context, c *console, a, b string) error 
 	}
 	if err != nil {
 		return err
+	}
+	for _, warning := range comparison.A.Warnings {
+		c.note("warning: %s", printable(warning))
 	}
 	if o.json != "-" {
 		fmt.Fprint(c.out, formatComparison(a, b, o.data, comparison))

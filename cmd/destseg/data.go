@@ -51,6 +51,16 @@ func (c *console) openSet(root, layout string) (*dataset.Set, error) {
 	return set, nil
 }
 
+// testFiles lists the files that measuring on a set reads.
+func testFiles(set *dataset.Set) []string {
+	var files []string
+	for _, s := range set.Test {
+		masks, _ := s.MaskFiles() // what can't be listed is told when it is measured
+		files = append(append(files, s.Path), masks...)
+	}
+	return files
+}
+
 // goodPictures returns the paths of the pictures to learn from, at least one.
 func goodPictures(set *dataset.Set) ([]string, error) {
 	if len(set.Train) == 0 {

@@ -85,12 +85,7 @@ func (o evalOptions) run(ctx context.Context, c *console, detector, data string)
 		return err
 	}
 	marked := newPainter(o.overlays, set.Test)
-	inputs := []string{detector}
-	for _, s := range set.Test {
-		masks, _ := s.MaskFiles() // what can't be listed is told when it is measured
-		inputs = append(append(inputs, s.Path), masks...)
-	}
-	if err := keepInputs(append([]string{o.json}, marked.files...), inputs); err != nil {
+	if err := keepInputs(append([]string{o.json}, marked.files...), append(testFiles(set), detector)); err != nil {
 		return err
 	}
 	out, err := c.openResult(o.json)

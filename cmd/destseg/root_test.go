@@ -103,6 +103,7 @@ func TestUsage(t *testing.T) {
 		{[]string{"eval", "--all", detector, data, "--json", "-"}, "--json is for one category"},
 		{[]string{"eval", "--all", detector, data, "--format", "html"}, "expected text, csv, json or latex"},
 		{[]string{"eval", "--all", detector, data, "--map", "all"}, "expected segmentation, dest or both"},
+		{[]string{"bench", data, "--layout", "x"}, "expected visa, mvtec2"},
 		{[]string{"compare", detector}, "B is missing"},
 		{[]string{"compare", detector, detector}, "--data is missing"},
 		{[]string{"compare", detector, detector, "--data", data, "--resamples", "10"}, "a whole number from 100 to 1000000"},

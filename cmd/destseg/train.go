@@ -73,7 +73,9 @@ remains.
 With --all, DATA holds several categories. A detector is trained for each, into a
 folder (--output), and all are measured on their test pictures, which gives the
 table that papers print. What fails is listed at the end and does not keep the
-others from being trained; the same command goes on with what is missing.`,
+others from being trained. The same command goes on with what is missing: a
+detector of the same recipe and seed, of the same pictures, textures and teacher,
+is not trained again.`,
 		Example: `  destseg train parts/good -o parts.safetensors --steps 200+400
   destseg train mvtec_ad/bottle -o bottle.safetensors --textures dtd/images --steps 1000+4000
   destseg train --all mvtec_ad -o detectors --textures dtd/images --seeds 0,1,2 --format latex`,
