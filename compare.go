@@ -127,8 +127,8 @@ func Compare(ctx context.Context, a, b *Detector, set *dataset.Set, o CompareOpt
 		fmt.Sprintf("difference: B − A; interval: %g %%, percentile bootstrap, %d test sets drawn with seed %d", 100*o.Confidence, o.Resamples, o.Seed),
 		"drawn are whole pictures, the same for both detectors, as many good and defective ones as there are",
 		fmt.Sprintf("pixel figures of drawn sets by about %d thresholds a map, which changes those of the set itself by at most %.1g", thresholds, draws.off),
-		"the intervals tell what other test pictures might have given, not what another training might have; each leaves out 0 by chance " +
-			fmt.Sprintf("in %.2g of 100 cases", 100*(1-o.Confidence)),
+		"the intervals tell what other test pictures might have given, not what another training might have",
+		fmt.Sprintf("of equally good detectors, an interval leaves out 0 in %.2g of 100 cases all the same", 100*(1-o.Confidence)),
 	}
 	return c, nil
 }
