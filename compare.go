@@ -86,6 +86,9 @@ const thresholds = 4096
 // background pixels of each detector into equal parts ([metric.Resampler]). The
 // Protocol tells by how much this changes the figures of the set itself, at most.
 //
+// A drawn set that does not define a figure, for want of defect pixels, has no part in
+// its interval.
+//
 // Pictures that can't be measured by both detectors are left out for both. The maps
 // of all others are kept, at a quarter of the network size, and their masks at network
 // size: about 200 KB a picture for detectors of 256×256.

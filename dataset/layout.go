@@ -76,7 +76,7 @@ func recognise(top folder) (Layout, error) {
 		for _, l := range Layouts() {
 			titles = append(titles, l.Title)
 		}
-		return l, fmt.Errorf("%s: %w: the folders %s fit none of the known ones: %s",
+		return l, fmt.Errorf("%s: %w: the folders %s fit none of the known ones: %s; if it is one of them, name the layout",
 			top.path, ErrLayout, some(top.folders), strings.Join(titles, ", "))
 	}
 	return l, nil

@@ -13,11 +13,6 @@ import (
 	"github.com/destseg/destseg/dataset"
 )
 
-// allFlag defines the flag for all categories of a data set.
-func allFlag(f *pflag.FlagSet, to *bool, usage string) {
-	f.BoolVar(to, "all", false, usage)
-}
-
 // needAll refuses flags that mean something only with --all, and others with it.
 func needAll(f *pflag.FlagSet, all bool, with, without []string) error {
 	wrong, format := with, "--%s goes with --all"
@@ -50,14 +45,9 @@ type tally struct {
 	failed []error // in words for the user
 }
 
-// add notes that a job failed. It returns the error if the others would fail too:
-// the command line is wrong, or the user has ended the run.
-func (t *tally) add(ctx context.Context, j job, err error) error {
-	if wrong := (*usageError)(nil); ctx.Err() != nil || errors.As(err, &wrong) {
-		return err
-	}
+// add notes that a job failed.
+func (t *tally) add(j job, err error) {
 	t.failed = append(t.failed, fmt.Errorf("%v: %s", j, explain(err)))
-	return nil
 }
 
 // lines lists what failed, for people.
@@ -95,10 +85,11 @@ func (o computing) measureAll(ctx context.Context, c *console, t *tally, layout 
 		if err == nil {
 			e, err = o.measure(ctx, c, j.detector, set)
 		}
+		if ctx.Err() != nil {
+			return nil, errInterrupted
+		}
 		if err != nil {
-			if err := t.add(ctx, j, err); err != nil {
-				return nil, err
-			}
+			t.add(j, err)
 			continue
 		}
 		runs = append(runs, measuredRun{j.category, j.detector, j.seed, e})

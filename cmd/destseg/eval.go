@@ -61,7 +61,7 @@ end and does not keep the others from being measured.`,
 	f.SortFlags = false
 	f.StringVar(&o.json, "json", "", "`FILE` for all figures and scores as JSON, - for the standard output\nin place of the table; the format may change until version 1.0")
 	f.StringVar(&o.overlays, "overlays", "", "`DIR` for the test pictures with the map painted over them\nand the truth outlined")
-	allFlag(f, &o.all, "measure the detectors of every category under DATA")
+	f.BoolVar(&o.all, "all", false, "measure the detectors of every category under DATA")
 	reportFlags(f, &o.report)
 	layoutFlag(f, &o.layout)
 	computingFlags(f, &o.computing)

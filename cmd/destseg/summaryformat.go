@@ -115,7 +115,7 @@ func (r report) text() string {
 				table[i] = slices.Delete(row, 1, 2)
 			}
 		}
-		fmt.Fprintf(&b, "%s, %s\n\n%s\n", r.data, title(of), formatTable(table))
+		fmt.Fprintf(&b, "%s, %s\n\n%s\n", printable(r.data), title(of), formatTable(table))
 	}
 	if several {
 		b.WriteString(deviationNote + "\n\n")

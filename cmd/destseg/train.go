@@ -107,7 +107,7 @@ is not trained again.`,
 	f := command.Flags()
 	f.SortFlags = false
 	f.StringVarP(&o.output, "output", "o", o.output, "detector `FILE` to write; with --all the folder of the detectors,\n\"detectors\" if it is left out")
-	allFlag(f, &o.all, "train a detector for every category under DATA")
+	f.BoolVar(&o.all, "all", false, "train a detector for every category under DATA")
 	seedsFlag(f, &o.seeds)
 	reportFlags(f, &o.report)
 	f.StringVar(&o.category, "category", "", "`NAME` of what the pictures show (default: that of the folder)")

@@ -67,10 +67,11 @@ func (o trainOptions) runAll(ctx context.Context, c *console, root string) error
 			one.output, one.seed = j.detector, seed
 			c.note("training %d of %d: %v", i*len(seeds)+slices.Index(seeds, seed)+1, len(sets)*len(seeds), j)
 			tested, err := one.trainJob(ctx, c, j, learned.Digest)
+			if err != nil && ctx.Err() != nil {
+				return err // which tells how to go on
+			}
 			if err != nil {
-				if err := t.add(ctx, j, err); err != nil {
-					return err
-				}
+				t.add(j, err)
 				continue
 			}
 			if tested {
