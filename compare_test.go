@@ -134,8 +134,7 @@ func TestCompare(t *testing.T) {
 	if err := os.Truncate(filepath.Join(set.Root, "test", "good", "1.png"), 100); err != nil {
 		t.Fatal(err)
 	}
-	a := sharedDetector(t)
-	b := newDetector(t, testRecord(96, 64))
+	a, b := newDetector(t, testRecord(32, 32)), newDetector(t, testRecord(64, 32))
 	var last [2]int
 	o := CompareOptions{
 		Resamples: 100, Seed: 5,
@@ -190,7 +189,7 @@ func TestCompare(t *testing.T) {
 }
 
 func TestCompareRefuses(t *testing.T) {
-	d := sharedDetector(t)
+	d := newDetector(t, testRecord(32, 32))
 	set := writeSet(t)
 	cause := errors.New("enough")
 	for _, when := range []string{"inspecting", "resampling"} {
