@@ -42,9 +42,10 @@
 //
 // # Measuring
 //
-// [Evaluate] measures a detector on a data set in the layout of MVTec AD and
-// says beside every figure how it was measured. The pixel figures follow the
-// published code: pictures and masks at network size.
+// [Evaluate] measures a detector on a data set, such as MVTec AD, and says beside
+// every figure how it was measured. The pixel figures follow the published code:
+// pictures and masks at network size. [Compare] tells how sure the difference of two
+// detectors is.
 //
 // # Engines
 //

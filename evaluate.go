@@ -108,10 +108,10 @@ func (e Evaluation) Rows() []Row {
 // measured gives an error wrapping [ErrNoPictures].
 func Evaluate(ctx context.Context, d *Detector, set *dataset.Set, each func(TestedPicture)) (Evaluation, error) {
 	if len(set.Test) == 0 {
-		return Evaluation{}, fmt.Errorf("%w: %s has no test pictures; put them into test/good and test/DEFECT", ErrNoPictures, set.Root)
+		return Evaluation{}, noTest(set)
 	}
 	start := time.Now()
-	m := measurement{width: d.record.Preprocessing.Width, height: d.record.Preprocessing.Height}
+	m := newMeasurement(d, set)
 	done := 0
 	for t := range ahead(ctx, set.Test, func(s dataset.Sample) labelled { return d.inspectSample(ctx, s) }) {
 		m.add(&t)
@@ -127,6 +127,11 @@ func Evaluate(ctx context.Context, d *Detector, set *dataset.Set, each func(Test
 		return Evaluation{}, fmt.Errorf("%w: %s: of %d test pictures none could be measured; the first: %s",
 			ErrNoPictures, set.Root, len(set.Test), m.failed[0].Error)
 	}
+	return m.evaluation(d, start), nil
+}
+
+// evaluation is what a measurement of a detector comes to, begun at start.
+func (m *measurement) evaluation(d *Detector, start time.Time) Evaluation {
 	return Evaluation{
 		Segmentation: m.segmentation.Result(),
 		DeST:         m.dest.Result(),
@@ -143,14 +148,14 @@ func Evaluate(ctx context.Context, d *Detector, set *dataset.Set, each func(Test
 		DeSTCurves:         m.dest.Curves(curvePoints),
 
 		Seconds: time.Since(start).Seconds(),
-	}, nil
+	}
 }
 
 // A TestedPicture is a picture of a test set as [Evaluate] has seen it.
 type TestedPicture struct {
 	Sample     dataset.Sample
 	Picture    *picture.RGB  // nil if it was not read
-	Mask       *picture.Gray // as it is stored; nil if there is none
+	Mask       *picture.Gray // at its own size; nil if there is none
 	Inspection *Inspection   // nil if it was not inspected
 	Err        error         // why it was not measured; names the file
 }
@@ -158,17 +163,19 @@ type TestedPicture struct {
 // A labelled picture is a tested one with its truth.
 type labelled struct {
 	TestedPicture
-	defective bool
-	truth     []uint8 // at network size, 1 where defective; nil if there is none
+	defective     bool
+	width, height int     // network size
+	truth         []uint8 // at that size, 1 where defective; nil if there is none
 }
 
 func (d *Detector) inspectSample(ctx context.Context, s dataset.Sample) labelled {
-	t := labelled{TestedPicture: TestedPicture{Sample: s}, defective: s.Anomalous}
+	how := d.record.Preprocessing
+	t := labelled{TestedPicture: TestedPicture{Sample: s}, defective: s.Anomalous, width: how.Width, height: how.Height}
 	if s.Mask != "" {
-		if t.Mask, t.Err = picture.OpenGray(s.Mask); t.Err != nil {
+		if t.Mask, t.Err = s.OpenMask(); t.Err != nil {
 			return t
 		}
-		t.truth, t.defective = truth(t.Mask, d.record.Preprocessing.Width, d.record.Preprocessing.Height)
+		t.truth, t.defective = truth(t.Mask, t.width, t.height)
 	}
 	f := d.inspectFile(ctx, s.Path)
 	t.Picture, t.Inspection, t.Err = f.Picture, f.Inspection, f.Err
@@ -209,12 +216,17 @@ func greyShare(mask *picture.Gray) float64 {
 
 // A measurement gathers the pictures of an evaluation.
 type measurement struct {
-	width, height      int // network size
+	width, height      int      // network size
+	layout             []string // protocol of the set
 	segmentation, dest metric.Evaluator
 	scores             []PictureScore
 	failed             []FailedPicture
 	warnings           []string
 	blank              int // pictures of a defect whose mask marks nothing
+}
+
+func newMeasurement(d *Detector, set *dataset.Set) *measurement {
+	return &measurement{width: d.record.Preprocessing.Width, height: d.record.Preprocessing.Height, layout: set.Protocol}
 }
 
 func (m *measurement) add(t *labelled) {
@@ -242,17 +254,24 @@ func (m *measurement) add(t *labelled) {
 }
 
 func (m *measurement) addSamples(t *labelled) error {
-	s := metric.Sample{
-		Score: t.Inspection.Score, Map: t.Inspection.Map(m.width, m.height),
-		Defective: t.defective, Width: m.width, Height: m.height, Mask: t.truth,
-	}
-	if err := m.segmentation.Add(s); err != nil {
+	segmentation, dest := t.samples()
+	if err := m.segmentation.Add(segmentation); err != nil {
 		return err
 	}
 	// A map that the first evaluator took can't fail here but for numbers that
 	// are not finite, and those Inspect refuses.
-	s.Score, s.Map = t.Inspection.DeSTScore, t.Inspection.DeSTMap(m.width, m.height)
-	return m.dest.Add(s)
+	return m.dest.Add(dest)
+}
+
+// samples are what metrics need of both maps.
+func (t *labelled) samples() (segmentation, dest metric.Sample) {
+	segmentation = metric.Sample{
+		Score: t.Inspection.Score, Map: t.Inspection.Map(t.width, t.height),
+		Defective: t.defective, Width: t.width, Height: t.height, Mask: t.truth,
+	}
+	dest = segmentation
+	dest.Score, dest.Map = t.Inspection.DeSTScore, t.Inspection.DeSTMap(t.width, t.height)
+	return segmentation, dest
 }
 
 func (m *measurement) protocol() []string {
@@ -264,6 +283,7 @@ func (m *measurement) protocol() []string {
 		fmt.Sprintf("image score: mean of the %d largest values of the map at %d×%d", scorePixels, m.width, m.height),
 		"image label: defective if the mask marks any pixel at its own size, without a mask by its folder (the published code takes the resized mask)",
 	}
+	lines = append(lines, m.layout...)
 	if m.blank > 0 {
 		lines = append(lines, fmt.Sprintf("pictures in folders of defects whose masks mark nothing, counted as good: %d", m.blank))
 	}

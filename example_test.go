@@ -133,6 +133,30 @@ func ExampleNew() {
 	}
 }
 
+// Two detectors are compared on the same test pictures.
+func ExampleCompare() {
+	set, err := dataset.Open("mvtec_ad/bottle")
+	if err != nil {
+		log.Fatal(err)
+	}
+	var detectors [2]*destseg.Detector
+	for i, path := range []string{"old.safetensors", "new.safetensors"} {
+		if detectors[i], err = destseg.Open(path); err != nil {
+			log.Fatal(err)
+		}
+		defer detectors[i].Close()
+	}
+	c, err := destseg.Compare(context.Background(), detectors[0], detectors[1], set, destseg.CompareOptions{})
+	if err != nil {
+		log.Fatal(err)
+	}
+	for _, d := range c.Segmentation {
+		if d.BeyondChance() {
+			fmt.Printf("%s: %+.4f, between %+.4f and %+.4f\n", d.Name, *d.Difference, *d.Low, *d.High)
+		}
+	}
+}
+
 // The threshold of a detector's file is changed without touching its weights.
 func ExampleUpdate() {
 	err := destseg.Update("screw.safetensors", func(r *destseg.Record) error {

@@ -63,6 +63,17 @@ func Read(path string) (Record, map[string][]float32, error) {
 	return f.record, values, nil
 }
 
+// ReadRecord returns the record of what [Save] wrote. Of the weights it looks at the
+// shapes alone, so that it is quick. Errors are those of [Read].
+func ReadRecord(path string) (Record, error) {
+	f, err := openFile(path)
+	if err != nil {
+		return Record{}, err
+	}
+	defer f.Close()
+	return f.record, nil
+}
+
 // A file is a detector's file, open, with its record and the shapes of its
 // tensors checked.
 type file struct {

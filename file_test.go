@@ -49,6 +49,9 @@ func TestSaveRead(t *testing.T) {
 	if !reflect.DeepEqual(got, want) {
 		t.Errorf("record:\n%+v\nwant:\n%+v", got, want)
 	}
+	if alone, err := ReadRecord(path); err != nil || !reflect.DeepEqual(alone, want) {
+		t.Errorf("record alone:\n%+v\n%v\nwant:\n%+v", alone, err, want)
+	}
 	if len(values) != len(drawn()) {
 		t.Errorf("%d tensors, want %d", len(values), len(drawn()))
 	}

@@ -4,21 +4,79 @@
 //
 // # Layouts
 //
-// The layout of MVTec AD (Bergmann et al., CVPR 2019) has pictures for training and
-// testing and masks that mark the defects:
+// [Layouts] lists how the folders of a data set may be arranged. [Open] recognises
+// the layout by the names of folders and files, [OpenAs] is told it. A set is one
+// category, the pictures of one kind of object or surface; [Categories] lists those
+// of a root that holds several.
+//
+// The layout "mvtec", that of MVTec AD (Bergmann et al., CVPR 2019) and MPDD (Jezek
+// et al., ICUMT 2021), has pictures for training and testing and masks that mark the
+// defects:
 //
 //	ROOT/train/good/*            good pictures
 //	ROOT/test/good/*             good pictures
-//	ROOT/test/DEFECT/*           pictures with that kind of defect
-//	ROOT/ground_truth/DEFECT/*   masks: NAME_mask.png or NAME.png for the picture NAME
+//	ROOT/test/KIND/*             pictures with that kind of defect
+//	ROOT/ground_truth/KIND/*     masks: NAME_mask.png or NAME.png for the picture NAME
 //
-// Either of train and test may be missing. Any other folder is a plain folder of
-// good pictures, all of them for training.
+// Either of train and test may be missing. "mvtec2", MVTec AD 2 (Heckler-Kram et al.,
+// 2025), differs in this; its test_private and test_private_mixed come without labels
+// and are not part of the set:
+//
+//	ROOT/validation/good/*                  good pictures
+//	ROOT/test_public/good/*                 good pictures
+//	ROOT/test_public/bad/*                  defective pictures
+//	ROOT/test_public/ground_truth/bad/*     masks: NAME_mask.png
+//
+// "loco", MVTec LOCO AD (Bergmann et al., IJCV 2022), differs from "mvtec" in this:
+//
+//	ROOT/validation/good/*                  good pictures
+//	ROOT/ground_truth/KIND/NAME/*           masks of the picture NAME, one or several
+//
+// The masks of a picture are united. In their own metric (sPRO) each has a share that
+// suffices, which the file defects_config.json tells; that metric is not computed.
+//
+// "btad", BTAD (Mishra et al., ISIE 2021), has ok for good and ko for defective
+// pictures:
+//
+//	ROOT/train/ok/*, ROOT/test/ok/*, ROOT/test/ko/*
+//	ROOT/ground_truth/ko/*       masks: NAME.png or, in category 03, NAME.bmp
+//
+// "visa", VisA (Zou et al., ECCV 2022), has its split in a table beside the
+// categories, of which split_csv/1cls.csv is read: only good pictures in training.
+//
+//	ROOT/Data/Images/{Normal,Anomaly}/*, ROOT/Data/Masks/Anomaly/*
+//	ROOT/../split_csv/1cls.csv   with the columns object, split, label, image, mask
+//
+// "kolektor", KolektorSDD (Tabernik et al., JIM 2020), has a folder for each item,
+// and only the masks, of which every picture has one, tell good from defective. Its
+// folds are made for training with defects, so there is a rule instead: all
+// defective pictures are for testing, and the good ones of every fifth item, so that
+// no good part is in both lists.
+//
+//	ROOT/kosNN/PartN.jpg, ROOT/kosNN/PartN_label.bmp
+//
+// "kolektor2", KolektorSDD2 (Božič et al., Computers in Industry 2021), has its split
+// in folders; defective pictures in train are left out.
+//
+//	ROOT/train/NNNNN.png, ROOT/train/NNNNN_GT.png, ROOT/test/…
+//
+// "folders" is what one makes by hand: good pictures and a folder for each kind of
+// defect, masks where there are some. There is no split, so that every fifth good
+// picture, and at least one of several, is for testing:
+//
+//	ROOT/good/*                  good pictures
+//	ROOT/KIND/*                  pictures with that kind of defect
+//	ROOT/ground_truth/KIND/*     masks: NAME_mask.png or NAME.png for the picture NAME
+//
+// "plain" is any other folder: good pictures, all of them for training.
+//
+// # Files
 //
 // Below the folders named here pictures may lie in further folders, and links are
-// followed, but not back to a folder that they lie in. Pictures are told by their extension, in capitals or not: .png, .jpg,
-// .jpeg, .bmp, .tif, .tiff, .webp. Other files, and those whose name begins with a
-// dot, are passed over.
+// followed, but not back to a folder that they lie in. Pictures are told by their
+// extension, in capitals or not: .png, .jpg, .jpeg, .bmp, .tif, .tiff, .webp. Other
+// files, and those whose name begins with a dot, are passed over. The extension of a
+// mask need not be that of its picture.
 package dataset
 
 import (
@@ -26,7 +84,6 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
-	"slices"
 	"strings"
 )
 
@@ -36,41 +93,25 @@ var (
 	ErrEmpty = errors.New("no pictures found (.png, .jpg, .jpeg, .bmp, .tif, .tiff, .webp)")
 	// ErrLayout says that the folders do not make up a data set.
 	ErrLayout = errors.New("the layout is not recognised")
+	// ErrCategories says that a folder holds several data sets.
+	ErrCategories = errors.New("it holds several categories")
 )
 
 // Good is the [Sample.Defect] of pictures without defects, and the name of their
 // folders.
 const Good = "good"
 
-// Layout says how the folders of a data set are arranged.
-type Layout int
-
-const (
-	// Plain is a folder of good pictures.
-	Plain Layout = iota
-	// MVTec is the layout of MVTec AD: train, test and ground_truth.
-	MVTec
-)
-
-// String returns the layout's name.
-func (l Layout) String() string {
-	switch l {
-	case Plain:
-		return "plain folder"
-	case MVTec:
-		return "MVTec AD"
-	}
-	return fmt.Sprintf("Layout(%d)", int(l))
-}
-
 // Sample is one picture of a data set.
 type Sample struct {
 	// Path is the picture's file, beginning with the root as it was given.
 	Path string
-	// Mask is the picture file that marks the defects, white on black; it need not
-	// have the size of the picture. It is empty for good pictures, and for defective
-	// ones that have none.
+	// Mask is what marks the defects: a picture file, or a folder of those, which are
+	// united. A mask need not have the size of the picture. It is empty for good
+	// pictures, and for defective ones that have none.
 	Mask string
+	// Labels says that the mask holds labels, of which all but 0 mark a defect,
+	// instead of white on black.
+	Labels bool
 	// Defect is the kind of defect, or [Good].
 	Defect string
 	// Anomalous says whether the picture has a defect.
@@ -91,43 +132,48 @@ type Set struct {
 	Root string
 	// Category is the base name of the root.
 	Category string
-	Layout   Layout
+	// Layout is the name of the set's [Layout].
+	Layout string
 	// Train holds good pictures.
 	Train []Sample
+	// Validation holds good pictures that the set puts aside, for thresholds and the
+	// like; most layouts have none.
+	Validation []Sample
 	// Test holds good and defective pictures. It is empty for plain folders.
 	Test []Sample
+	// Protocol tells, in sentences for people, what figures depend on besides the
+	// pictures: how they were split where no official split is, how masks are read.
+	Protocol []string
 	// Warnings tells, in sentences for people, what in the folders looks like a
 	// mistake but does not keep the set from being used.
 	Warnings []string
 }
 
-// Open lists the data set in the folder root. It looks at names only; whether the
-// pictures can be read shows when they are. Errors name the folder, and are of the
-// file system, [ErrEmpty] or [ErrLayout].
-func Open(root string) (*Set, error) {
-	info, err := os.Stat(root)
+// Open lists the data set in the folder root and recognises its layout. It looks at
+// names only, but for KolektorSDD and KolektorSDD2, whose masks it reads; whether
+// the pictures can be read shows when they are. Errors name the folder or file, and
+// are of the file system, of package picture for masks, [ErrEmpty], [ErrLayout] or
+// [ErrCategories].
+func Open(root string) (*Set, error) { return OpenAs(root, "") }
+
+// OpenAs is [Open] for a layout by its name; "" recognises it. A name that is none
+// gives an error wrapping [ErrLayout].
+func OpenAs(root, layout string) (*Set, error) {
+	top, name, err := readRoot(root)
 	if err != nil {
 		return nil, err
 	}
-	if !info.IsDir() {
-		return nil, fmt.Errorf("%s: %w: it is a file; name the folder that holds the pictures", root, ErrLayout)
-	}
-	absolute, err := filepath.Abs(root)
-	if err != nil {
-		return nil, err
-	}
-	set := &Set{Root: root, Category: filepath.Base(absolute)}
-	top, err := readFolder(root)
-	if err != nil {
-		return nil, err
-	}
-	if top.has("train") || top.has("test") {
-		set.Layout = MVTec
-		err = set.addMVTec(top)
+	var l Layout
+	if layout == "" {
+		l, err = recognise(top)
 	} else {
-		err = set.addPlain(top)
+		l, err = layoutNamed(layout)
 	}
 	if err != nil {
+		return nil, err
+	}
+	set := &Set{Root: root, Category: name, Layout: l.Name}
+	if err := l.open(set, top); err != nil {
 		return nil, err
 	}
 	if len(set.Train)+len(set.Test) == 0 {
@@ -136,118 +182,21 @@ func Open(root string) (*Set, error) {
 	return set, nil
 }
 
-// addPlain takes every picture under the root for a good one, unless the folders
-// suggest otherwise.
-func (s *Set) addPlain(top folder) error {
-	var sets []string
-	for _, name := range top.folders {
-		sub, err := readFolder(top.join(name))
-		if err != nil {
-			return err
-		}
-		if sub.has("train") {
-			sets = append(sets, name)
-		}
-	}
-	if len(sets) > 0 {
-		return fmt.Errorf("%s: %w: it holds whole data sets (%s); name one of them", top.path, ErrLayout, some(sets))
-	}
-	if top.has(Good) && len(top.folders) > 1 {
-		return fmt.Errorf("%s: %w: expected train/good and test/KIND, found the folders %s, which would all count as good; "+
-			"name the folder of good pictures, or put good ones under train/good and the others under test/KIND",
-			top.path, ErrLayout, some(top.folders))
-	}
-	pictures, err := s.pictures(top.path)
-	s.Train = goodSamples(pictures)
-	return err
-}
-
-// addMVTec takes the folders train, test and ground_truth.
-func (s *Set) addMVTec(top folder) error {
-	if top.has("train") {
-		if err := s.addTrain(top.join("train")); err != nil {
-			return err
-		}
-	}
-	if top.has("test") {
-		return s.addTest(top)
-	}
-	return nil
-}
-
-// addTrain takes train/good, or train itself if it has no folders.
-func (s *Set) addTrain(path string) error {
-	train, err := readFolder(path)
+// readRoot lists a folder that may be a data set, and tells its name.
+func readRoot(root string) (top folder, name string, err error) {
+	info, err := os.Stat(root)
 	if err != nil {
-		return err
+		return folder{}, "", err
 	}
-	switch {
-	case train.has(Good):
-		if others := train.foldersExcept(Good); len(others) > 0 {
-			s.warn("%s: only the folder good is used for training, not %s", path, some(others))
-		}
-		if len(train.pictures) > 0 {
-			s.warn("%s: %s beside the folder good left out", path, count(len(train.pictures), "picture"))
-		}
-		path = train.join(Good)
-	case len(train.folders) > 0:
-		return fmt.Errorf("%s: %w: expected the folder good, found %s", path, ErrLayout, some(train.folders))
+	if !info.IsDir() {
+		return folder{}, "", fmt.Errorf("%s: %w: it is a file; name the folder that holds the pictures", root, ErrLayout)
 	}
-	pictures, err := s.pictures(path)
-	s.Train = goodSamples(pictures)
-	return err
-}
-
-// addTest takes every folder of test as one kind of defect, and finds the masks.
-func (s *Set) addTest(top folder) error {
-	test, err := readFolder(top.join("test"))
+	absolute, err := filepath.Abs(root)
 	if err != nil {
-		return err
+		return folder{}, "", err
 	}
-	if len(test.pictures) > 0 {
-		s.warn("%s: %s left out, since only folders (good, or the kind of defect) tell good from defective",
-			test.path, count(len(test.pictures), "picture"))
-	}
-	var truth folder
-	if top.has("ground_truth") {
-		if truth, err = readFolder(top.join("ground_truth")); err != nil {
-			return err
-		}
-	}
-	var unmasked []string
-	for _, kind := range test.folders {
-		pictures, err := s.pictures(test.join(kind))
-		if err != nil {
-			return err
-		}
-		if strings.EqualFold(kind, Good) {
-			s.Test = append(s.Test, goodSamples(pictures)...)
-			continue
-		}
-		masks, err := s.readMasks(truth, kind)
-		if err != nil {
-			return err
-		}
-		for _, path := range pictures {
-			mask := masks.find(test.join(kind), path)
-			if mask == "" {
-				unmasked = append(unmasked, path)
-			}
-			s.Test = append(s.Test, Sample{Path: path, Mask: mask, Defect: kind, Anomalous: true})
-		}
-		if idle := masks.unused(); len(idle) > 0 {
-			s.warn("%s without a picture: %s", count(len(idle), "mask"), some(idle))
-		}
-	}
-	if len(unmasked) > 0 {
-		s.warn("%s without a mask under ground_truth, which pixel metrics leave out: %s",
-			count(len(unmasked), "defective picture"), some(unmasked))
-	}
-	if kinds := truth.foldersExcept(append(test.folders, Good)...); len(kinds) > 0 {
-		s.warn("%s: masks without pictures in test: %s", truth.path, some(kinds))
-	}
-	slices.SortFunc(s.Test, func(a, b Sample) int { return strings.Compare(a.Path, b.Path) })
-	return nil
+	top, err = readFolder(root)
+	return top, filepath.Base(absolute), err
 }
 
 // pictures lists the pictures under a folder, and warns of those in formats that
@@ -264,18 +213,22 @@ func (s *Set) pictures(path string) ([]string, error) {
 	return found.pictures, errors.Join(failed...)
 }
 
+// good lists the pictures under a folder as samples without defects.
+func (s *Set) good(path string) ([]Sample, error) {
+	pictures, err := s.pictures(path)
+	samples := make([]Sample, len(pictures))
+	for i, path := range pictures {
+		samples[i] = Sample{Path: path, Defect: Good}
+	}
+	return samples, err
+}
+
 func (s *Set) warn(format string, args ...any) {
 	s.Warnings = append(s.Warnings, fmt.Sprintf(format, args...))
 }
 
-// goodSamples makes samples of pictures without defects.
-func goodSamples(paths []string) []Sample {
-	samples := make([]Sample, len(paths))
-	for i, path := range paths {
-		samples[i] = Sample{Path: path, Defect: Good}
-	}
-	return samples
-}
+// byPath orders samples.
+func byPath(a, b Sample) int { return strings.Compare(a.Path, b.Path) }
 
 // count puts a number before a noun.
 func count(n int, noun string) string {

@@ -59,8 +59,8 @@ func TestOpenMVTec(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if set.Layout != MVTec || set.Category != "screw" || set.Root != root {
-		t.Errorf("layout %v, category %q, root %q", set.Layout, set.Category, set.Root)
+	if set.Layout != "mvtec" || set.Category != "screw" || set.Root != root {
+		t.Errorf("layout %q, category %q, root %q", set.Layout, set.Category, set.Root)
 	}
 	checkList(t, "train", describe(root, set.Train),
 		"train/good/000.PNG good", "train/good/001.png good", "train/good/line2/7.jpeg good")
@@ -112,13 +112,13 @@ func TestOpenOtherLayouts(t *testing.T) {
 	tests := []struct {
 		name   string
 		files  []string
-		layout Layout
+		layout string
 		train  []string
 	}{
-		{"plain", []string{"b.jpg", "a.png", "n/c.webp", "notes.txt"}, Plain, []string{"a.png good", "b.jpg good", "n/c.webp good"}},
-		{"only good", []string{"good/a.png"}, Plain, []string{"good/a.png good"}},
-		{"pictures in train", []string{"train/a.png"}, MVTec, []string{"train/a.png good"}},
-		{"capitals", []string{"Train/Good/a.png"}, MVTec, []string{"Train/Good/a.png good"}},
+		{"plain", []string{"b.jpg", "a.png", "n/c.webp", "notes.txt"}, "plain", []string{"a.png good", "b.jpg good", "n/c.webp good"}},
+		{"only good", []string{"good/a.png"}, "plain", []string{"good/a.png good"}},
+		{"pictures in train", []string{"train/a.png"}, "mvtec", []string{"train/a.png good"}},
+		{"capitals", []string{"Train/Good/a.png"}, "mvtec", []string{"Train/Good/a.png good"}},
 	}
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
@@ -129,7 +129,7 @@ func TestOpenOtherLayouts(t *testing.T) {
 				t.Fatal(err)
 			}
 			if set.Layout != test.layout || len(set.Test) != 0 {
-				t.Errorf("layout %v, %d test pictures", set.Layout, len(set.Test))
+				t.Errorf("layout %q, %d test pictures", set.Layout, len(set.Test))
 			}
 			checkList(t, "train", describe(root, set.Train), test.train...)
 		})
@@ -145,9 +145,11 @@ func TestOpenErrors(t *testing.T) {
 	}{
 		{"empty", []string{"x/notes.txt"}, ErrEmpty, ".png"},
 		{"empty mvtec", []string{"train/good/notes.txt"}, ErrEmpty, ".png"},
-		{"many sets", []string{"bottle/train/good/a.png", "cable/train/good/a.png"}, ErrLayout, "bottle, cable"},
-		{"no good in train", []string{"train/ok/a.png"}, ErrLayout, "found ok"},
-		{"inside test", []string{"good/a.png", "dent/a.png"}, ErrLayout, "dent, good"},
+		{"many sets", []string{"bottle/train/good/a.png", "cable/train/good/a.png"}, ErrCategories, "bottle, cable"},
+		{"no good in train", []string{"train/fine/a.png"}, ErrLayout, "found fine"},
+		{"no layout", []string{"ok/a.png", "dent/a.png"}, ErrLayout, "the folders dent, ok fit none of the known ones: VisA, MVTec AD 2, MVTec LOCO AD, " +
+			"BTAD, KolektorSDD2, KolektorSDD, MVTec AD and MPDD, the folder good beside one for each kind of defect, a plain folder of good pictures"},
+		{"bad alone", []string{"bad/a.png", "b.png"}, ErrLayout, "the folders bad fit none"},
 	}
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {

@@ -69,6 +69,23 @@ func (f folder) join(name string) string {
 	return filepath.Join(f.path, f.folders[f.index(name)])
 }
 
+// optional lists the folder of that name; an absent one is empty.
+func (f folder) optional(name string) (folder, error) {
+	if !f.has(name) {
+		return folder{path: filepath.Join(f.path, name)}, nil
+	}
+	return readFolder(f.join(name))
+}
+
+// sub is optional for a look: what can't be read is empty.
+func (f folder) sub(name string) folder {
+	inner, err := f.optional(name)
+	if err != nil {
+		return folder{path: inner.path}
+	}
+	return inner
+}
+
 // foldersExcept lists the folders of other names than these, regardless of case.
 func (f folder) foldersExcept(names ...string) []string {
 	var others []string

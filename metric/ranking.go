@@ -1,6 +1,9 @@
 package metric
 
-import "slices"
+import (
+	"cmp"
+	"slices"
+)
 
 // ranking follows a threshold down through the scores of a two-class set.
 type ranking struct {
@@ -84,8 +87,17 @@ func (a *proArea) aupro() *float64 {
 // rankImages walks the pictures by descending score and calls visit, which may
 // be nil, after every distinct one.
 func (e *Evaluator) rankImages(visit func(*ranking)) ranking {
-	var r ranking
 	byScore := slices.Clone(e.images)
+	slices.SortFunc(byScore, descending)
+	return rankSorted(byScore, visit)
+}
+
+// descending orders pictures by score, the largest first.
+func descending(a, b image) int { return cmp.Compare(b.score, a.score) }
+
+// rankSorted is rankImages for pictures in descending order.
+func rankSorted(byScore []image, visit func(*ranking)) ranking {
+	var r ranking
 	for _, im := range byScore {
 		if im.defective {
 			r.positives++
@@ -93,15 +105,6 @@ func (e *Evaluator) rankImages(visit func(*ranking)) ranking {
 			r.negatives++
 		}
 	}
-	slices.SortFunc(byScore, func(a, b image) int {
-		switch {
-		case a.score > b.score:
-			return -1
-		case a.score < b.score:
-			return 1
-		}
-		return 0
-	})
 	for i := 0; i < len(byScore); {
 		var positives, negatives float64
 		score := byScore[i].score
@@ -134,38 +137,56 @@ type pixelSweep struct {
 	precision []float64
 }
 
+// newPixelSweep begins a walk over so many pixels and instances.
+func newPixelSweep(defect, background int64, instances int) *pixelSweep {
+	return &pixelSweep{
+		ranking:   ranking{positives: float64(defect), negatives: float64(background)},
+		pro:       proArea{components: float64(instances), negatives: float64(background)},
+		bestF1:    -1,
+		precision: make([]float64, 0, instances),
+	}
+}
+
+// step lowers the threshold by one score, at which so many instances are found.
+func (s *pixelSweep) step(p step, instances int) {
+	s.ranking.step(float64(p.defect), float64(p.background))
+	s.pro.step(p.overlap, float64(p.background))
+	if p.defect > 0 { // without a new true positive F1 only falls
+		if f1 := s.ranking.f1(); f1 > s.bestF1 {
+			s.bestF1, s.f1Threshold = f1, p.score
+		}
+	}
+	for range instances {
+		s.precision = append(s.precision, s.ranking.precision())
+	}
+}
+
+// finish interpolates the precision.
+func (s *pixelSweep) finish() {
+	for i := len(s.precision) - 2; i >= 0; i-- {
+		s.precision[i] = max(s.precision[i], s.precision[i+1])
+	}
+}
+
 // sweepPixels walks the pixels by descending score and calls visit, which may
 // be nil, after every distinct one.
 func (e *Evaluator) sweepPixels(visit func(*pixelSweep)) *pixelSweep {
-	s := &pixelSweep{
-		ranking:   ranking{positives: float64(e.defectPixels), negatives: float64(e.backgroundPixels)},
-		pro:       proArea{components: float64(len(e.instances)), negatives: float64(e.backgroundPixels)},
-		bestF1:    -1,
-		precision: make([]float64, len(e.instances)),
-	}
+	s := newPixelSweep(e.defectPixels, e.backgroundPixels, len(e.instances))
 	instances := slices.Clone(e.instances)
 	slices.Sort(instances)
 	slices.Reverse(instances)
 	next := 0
 	for p := range descend(&e.background, &e.defect) {
-		s.ranking.step(float64(p.defect), float64(p.background))
-		s.pro.step(p.overlap, float64(p.background))
-		if p.defect > 0 { // without a new true positive F1 only falls
-			if f1 := s.ranking.f1(); f1 > s.bestF1 {
-				s.bestF1, s.f1Threshold = f1, p.score
-			}
-			for next < len(instances) && instances[next] == p.score {
-				s.precision[next] = s.ranking.precision()
-				next++
-			}
+		before := next
+		for next < len(instances) && instances[next] == p.score {
+			next++
 		}
+		s.step(p, next-before)
 		if visit != nil {
 			visit(s)
 		}
 	}
-	for i := len(s.precision) - 2; i >= 0; i-- {
-		s.precision[i] = max(s.precision[i], s.precision[i+1])
-	}
+	s.finish()
 	return s
 }
 

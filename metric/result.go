@@ -44,7 +44,13 @@ func (e *Evaluator) Result() Result {
 	if e.defectPixels == 0 {
 		return r
 	}
-	s := e.sweepPixels(nil)
+	r.setPixels(e.sweepPixels(nil))
+	return r
+}
+
+// setPixels takes the figures that a walk down the pixels has found; there is at
+// least one defect pixel.
+func (r *Result) setPixels(s *pixelSweep) {
 	r.PixelAUROC = s.ranking.auroc()
 	r.PixelAP = s.ranking.ap()
 	r.PixelF1 = new(s.bestF1)
@@ -52,7 +58,6 @@ func (e *Evaluator) Result() Result {
 	r.AUPRO = s.pro.aupro()
 	r.IAP = s.iap()
 	r.IAP90 = s.iapAt(90)
-	return r
 }
 
 // IAPAt returns IAP@percent (DeSTSeg, section 4.1): the pixel precision where

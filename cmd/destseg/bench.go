@@ -33,6 +33,7 @@ type benchOptions struct {
 	layers              bool
 	loaders             int
 	json                string // file, "-" for the standard output, empty for none
+	layout              string
 	computing
 }
 
@@ -75,6 +76,7 @@ Other work on the machine slows both. Let there be none.`,
 	f.BoolVar(&o.layers, "layers", false, "list the layers, the longest first")
 	countFlag(f, &o.loaders, 0, maxWorkers, "loaders", "goroutines that prepare pictures, 0 for one a processor")
 	f.StringVar(&o.json, "json", "", "`FILE` for everything as JSON, - for the standard output\nin place of the tables; the format may change until version 1.0")
+	layoutFlag(f, &o.layout)
 	computingFlags(f, &o.computing)
 	return command
 }
@@ -230,7 +232,7 @@ func (o benchOptions) measureLoader(ctx context.Context, c *console, data string
 		}
 		data = folder
 	}
-	set, err := c.openSet(data)
+	set, err := c.openSet(data, o.layout)
 	if err != nil {
 		return nil, err
 	}

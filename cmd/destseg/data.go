@@ -1,8 +1,12 @@
 package main
 
 import (
+	"cmp"
+	"errors"
 	"fmt"
 	"os"
+	"slices"
+	"strings"
 
 	"github.com/spf13/pflag"
 
@@ -10,9 +14,34 @@ import (
 	"github.com/destseg/destseg/synth"
 )
 
-// openSet lists a data set and passes on its warnings.
-func (c *console) openSet(root string) (*dataset.Set, error) {
-	set, err := dataset.Open(root)
+// layoutFlag defines the flag for the layout of a data set; *to stays "" for "auto".
+func layoutFlag(f *pflag.FlagSet, to *string) {
+	var names []string
+	for _, l := range dataset.Layouts() {
+		names = append(names, l.Name)
+	}
+	parse := func(s string) (string, error) {
+		if s == "auto" {
+			return "", nil
+		}
+		if !slices.Contains(names, s) {
+			return "", fmt.Errorf("expected %s", oneOf(append(names, "auto")))
+		}
+		return s, nil
+	}
+	print := func(s string) string { return cmp.Or(s, "auto") }
+	half := (len(names) + 1) / 2
+	f.Var(value[string]{to, "NAME", parse, print}, "layout", fmt.Sprintf("of the folders of DATA: %s,\n%s, or auto: told by their names",
+		strings.Join(names[:half], ", "), strings.Join(names[half:], ", ")))
+}
+
+// openSet lists a data set in a layout, recognised if it is "", and passes on its
+// warnings.
+func (c *console) openSet(root, layout string) (*dataset.Set, error) {
+	set, err := dataset.OpenAs(root, layout)
+	if errors.Is(err, dataset.ErrCategories) {
+		err = fmt.Errorf("%w (train and eval take all of them with --all)", err)
+	}
 	if err != nil {
 		return nil, err
 	}
@@ -20,6 +49,16 @@ func (c *console) openSet(root string) (*dataset.Set, error) {
 		c.note("warning: %s", printable(warning))
 	}
 	return set, nil
+}
+
+// testFiles lists the files that measuring on a set reads.
+func testFiles(set *dataset.Set) []string {
+	var files []string
+	for _, s := range set.Test {
+		masks, _ := s.MaskFiles() // what can't be listed is told when it is measured
+		files = append(append(files, s.Path), masks...)
+	}
+	return files
 }
 
 // goodPictures returns the paths of the pictures to learn from, at least one.

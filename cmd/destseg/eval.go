@@ -19,6 +19,9 @@ import (
 type evalOptions struct {
 	json     string // file, "-" for the standard output, empty for none
 	overlays string // folder; empty for none
+	layout   string
+	all      bool
+	report   reportOptions
 	computing
 }
 
@@ -27,17 +30,30 @@ func newEval(c *console) *cobra.Command {
 	command := &cobra.Command{
 		Use:   "eval DETECTOR DATA",
 		Short: "Measures a detector on a test set",
-		Long: `eval inspects the test pictures of DATA, a data set in the layout of MVTec AD, and
-prints the figures of the field for the segmentation map, which is what a
-detector judges by, and for the DeST map (student and teacher alone), with the
+		Long: `eval inspects the test pictures of DATA, which is a data set with good and defective
+ones, and prints the figures of the field for the segmentation map, which is what
+a detector judges by, and for the DeST map (student and teacher alone), with the
 protocol of each.
 
 Pictures that cannot be read are left out and listed at the end; the exit status
-is 1 then.`,
+is 1 then.
+
+With --all, DETECTOR is a folder of detectors and DATA holds several categories.
+Each detector is measured on the category that its record names; detectors of one
+category with different seeds give mean ± deviation. What fails is listed at the
+end and does not keep the others from being measured.`,
 		Example: `  destseg eval bottle.safetensors mvtec_ad/bottle
-  destseg eval bottle.safetensors mvtec_ad/bottle --json bottle.json --overlays marked`,
+  destseg eval bottle.safetensors mvtec_ad/bottle --json bottle.json --overlays marked
+  destseg eval --all detectors mvtec_ad --format csv --map both`,
 		Args: arguments("DETECTOR", "DATA"),
 		RunE: func(command *cobra.Command, args []string) error {
+			err := needAll(command.Flags(), o.all, []string{"format", "map"}, []string{"json", "overlays"})
+			switch {
+			case err != nil:
+				return err
+			case o.all:
+				return o.runAll(command.Context(), c, args[0], args[1])
+			}
 			return o.run(command.Context(), c, args[0], args[1])
 		},
 	}
@@ -45,12 +61,15 @@ is 1 then.`,
 	f.SortFlags = false
 	f.StringVar(&o.json, "json", "", "`FILE` for all figures and scores as JSON, - for the standard output\nin place of the table; the format may change until version 1.0")
 	f.StringVar(&o.overlays, "overlays", "", "`DIR` for the test pictures with the map painted over them\nand the truth outlined")
+	f.BoolVar(&o.all, "all", false, "measure the detectors of every category under DATA")
+	reportFlags(f, &o.report)
+	layoutFlag(f, &o.layout)
 	computingFlags(f, &o.computing)
 	return command
 }
 
 func (o evalOptions) run(ctx context.Context, c *console, detector, data string) error {
-	set, err := c.openSet(data)
+	set, err := c.openSet(data, o.layout)
 	if err != nil {
 		return err
 	}
@@ -66,11 +85,7 @@ func (o evalOptions) run(ctx context.Context, c *console, detector, data string)
 		return err
 	}
 	marked := newPainter(o.overlays, set.Test)
-	inputs := []string{detector}
-	for _, s := range set.Test {
-		inputs = append(inputs, s.Path, s.Mask)
-	}
-	if err := keepInputs(append([]string{o.json}, marked.files...), inputs); err != nil {
+	if err := keepInputs(append([]string{o.json}, marked.files...), append(testFiles(set), detector)); err != nil {
 		return err
 	}
 	out, err := c.openResult(o.json)

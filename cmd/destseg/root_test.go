@@ -9,7 +9,7 @@ import (
 )
 
 func TestHelp(t *testing.T) {
-	for _, name := range []string{"", "bench", "demo", "eval", "info", "predict", "synth", "teacher", "teacher fetch", "teacher import", "teacher info", "teacher pretrain", "train", "version"} {
+	for _, name := range []string{"", "bench", "compare", "demo", "eval", "info", "predict", "synth", "teacher", "teacher fetch", "teacher import", "teacher info", "teacher pretrain", "train", "version"} {
 		t.Run(name, func(t *testing.T) {
 			command := strings.Fields(name)
 			o := succeed(t, append(command, "--help")...)
@@ -100,6 +100,22 @@ func TestUsage(t *testing.T) {
 		{[]string{"predict", detector, data, "--pixel-threshold", "-0.1"}, "expected a number from 0 to 1"},
 		{[]string{"eval", detector}, "DATA is missing"},
 		{[]string{"eval", detector, data, data}, "unexpected argument"},
+		{[]string{"train", data, "--seeds", "0,1"}, "--seeds goes with --all"},
+		{[]string{"train", data, "--format", "csv"}, "--format goes with --all"},
+		{[]string{"train", "--all", data, "--category", "x"}, "--category is for one category"},
+		{[]string{"train", "--all", data, "--checkpoint", "x"}, "--checkpoint is for one category"},
+		{[]string{"train", "--all", data, "--seeds", "0,1,0"}, "expected different whole numbers"},
+		{[]string{"train", "--all", data, "--seeds", "1", "--seed", "1"}, "contradict each other"},
+		{[]string{"eval", detector, data, "--map", "dest"}, "--map goes with --all"},
+		{[]string{"eval", "--all", detector, data, "--json", "-"}, "--json is for one category"},
+		{[]string{"eval", "--all", detector, data, "--format", "html"}, "expected text, csv, json or latex"},
+		{[]string{"eval", "--all", detector, data, "--map", "all"}, "expected segmentation, dest or both"},
+		{[]string{"bench", data, "--layout", "x"}, "expected visa, mvtec2"},
+		{[]string{"compare", detector}, "B is missing"},
+		{[]string{"compare", detector, detector}, "--data is missing"},
+		{[]string{"compare", detector, detector, "--data", data, "--resamples", "10"}, "a whole number from 100 to 1000000"},
+		{[]string{"compare", detector, detector, "--data", data, "--confidence", "1"}, "give less than 1"},
+		{[]string{"compare", detector, detector, "--data", data, "--json", detector}, "would be replaced"},
 		{[]string{"synth", data, "-o", "x.webp"}, "as .png or .jpg, not as .webp"},
 		{[]string{"synth", data, "--count", "0"}, "a whole number from 1 to 1000"},
 	} {

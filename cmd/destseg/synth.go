@@ -18,6 +18,7 @@ type synthOptions struct {
 	output string
 	count  int
 	size   size
+	layout string
 	synthesis
 }
 
@@ -28,7 +29,7 @@ func newSynth(c *console) *cobra.Command {
 		Short: "Shows the synthetic anomalies that training would make",
 		Long: `synth draws a contact sheet of the synthetic anomalies that training makes from
 the good pictures of DATA: the clean picture, the corrupted one, and the mask.
-DATA is a folder of good pictures or a data set in the layout of MVTec AD.`,
+DATA is a folder of good pictures or a data set.`,
 		Example: "  destseg synth parts/good -o sheet.png --count 12",
 		Args:    arguments("DATA"),
 		RunE: func(command *cobra.Command, args []string) error {
@@ -40,12 +41,13 @@ DATA is a folder of good pictures or a data set in the layout of MVTec AD.`,
 	f.StringVarP(&o.output, "output", "o", o.output, "`FILE` to write, PNG or JPEG by its ending")
 	countFlag(f, &o.count, 1, 1000, "count", "samples to draw")
 	sizeFlag(f, &o.size)
+	layoutFlag(f, &o.layout)
 	o.synthesis.flags(f)
 	return command
 }
 
 func (o synthOptions) run(ctx context.Context, c *console, data string) error {
-	set, err := c.openSet(data)
+	set, err := c.openSet(data, o.layout)
 	if err != nil {
 		return err
 	}

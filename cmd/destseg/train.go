@@ -24,6 +24,7 @@ import (
 
 type trainOptions struct {
 	output, category string
+	layout           string
 	steps            steps
 	batch            int
 	size             size
@@ -31,6 +32,9 @@ type trainOptions struct {
 	checkpoint       string // empty: beside the output
 	every            int
 	fresh, force     bool
+	all              bool
+	seeds            []uint64 // with all; nil: seed alone
+	report           reportOptions
 	loaders          int
 	cache            int64
 	synthesis
@@ -57,19 +61,40 @@ func newTrain(c *console) *cobra.Command {
 		Use:   "train DATA",
 		Short: "Learns from good pictures and writes a detector",
 		Long: `train makes a detector from the good pictures of DATA, which is a plain folder of
-them or a data set in the layout of MVTec AD (its train/good is used).
+them or a data set, of which the good pictures for training are used.
 
 The usual settings are those of the paper and take about 9 hours on two cores;
 --steps 200+400 takes about an hour. The progress tells the time left.
 
 Ctrl-C finishes the step and writes a checkpoint; the same command continues from
 there. A second Ctrl-C quits at once, and the last regular checkpoint is what
-remains.`,
+remains.
+
+With --all, DATA holds several categories. A detector is trained for each, into a
+folder (--output), and all are measured on their test pictures, which gives the
+table that papers print. What fails is listed at the end and does not keep the
+others from being trained. The same command goes on with what is missing: a
+detector of the same recipe and seed, of the same pictures, textures and teacher,
+is not trained again.`,
 		Example: `  destseg train parts/good -o parts.safetensors --steps 200+400
-  destseg train mvtec_ad/bottle -o bottle.safetensors --textures dtd/images --steps 1000+4000`,
+  destseg train mvtec_ad/bottle -o bottle.safetensors --textures dtd/images --steps 1000+4000
+  destseg train --all mvtec_ad -o detectors --textures dtd/images --seeds 0,1,2 --format latex`,
 		Args: arguments("DATA"),
 		RunE: func(command *cobra.Command, args []string) error {
+			err := needAll(command.Flags(), o.all, []string{"seeds", "format", "map"}, []string{"category", "checkpoint"})
+			if err != nil {
+				return err
+			}
 			outliveReaders()
+			if o.all {
+				if o.seeds != nil && command.Flags().Changed("seed") {
+					return wrongUsage("--seed and --seeds contradict each other")
+				}
+				if !command.Flags().Changed("output") {
+					o.output = "detectors"
+				}
+				return o.runAll(command.Context(), c, args[0])
+			}
 			summary, err := o.run(command.Context(), c, args[0])
 			if err != nil {
 				return err
@@ -81,8 +106,12 @@ remains.`,
 	}
 	f := command.Flags()
 	f.SortFlags = false
-	f.StringVarP(&o.output, "output", "o", o.output, "detector `FILE` to write")
+	f.StringVarP(&o.output, "output", "o", o.output, "detector `FILE` to write; with --all the folder of the detectors,\n\"detectors\" if it is left out")
+	f.BoolVar(&o.all, "all", false, "train a detector for every category under DATA")
+	seedsFlag(f, &o.seeds)
+	reportFlags(f, &o.report)
 	f.StringVar(&o.category, "category", "", "`NAME` of what the pictures show (default: that of the folder)")
+	layoutFlag(f, &o.layout)
 	stepsFlag(f, &o.steps)
 	countFlag(f, &o.batch, 1, train.MaxBatch, "batch", "pictures a step")
 	sizeFlag(f, &o.size)
@@ -102,6 +131,9 @@ func freshFlag(f *pflag.FlagSet, to *bool) {
 	f.BoolVar(to, "fresh", false, "begin anew in place of the checkpoint that is there")
 }
 
+// checkpointEnding makes the name of the checkpoint of that of the detector.
+const checkpointEnding = ".checkpoint"
+
 // recipe returns what to train, for a category.
 func (o trainOptions) recipe(category string) train.Recipe {
 	r := train.Published(category)
@@ -114,7 +146,7 @@ func (o trainOptions) recipe(category string) train.Recipe {
 // run trains on the good pictures of a data set and writes the detector. It
 // returns a summary for the user.
 func (o trainOptions) run(ctx context.Context, c *console, data string) (summary [][2]string, err error) {
-	set, err := c.openSet(data)
+	set, err := c.openSet(data, o.layout)
 	if err != nil {
 		return nil, err
 	}
@@ -129,7 +161,7 @@ func (o trainOptions) run(ctx context.Context, c *console, data string) (summary
 		return nil, err
 	}
 	if o.checkpoint == "" {
-		o.checkpoint = o.output + ".checkpoint"
+		o.checkpoint = o.output + checkpointEnding
 	}
 	if o.checkpoint, err = outputFile(o.checkpoint); err != nil {
 		return nil, err
