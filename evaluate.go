@@ -86,12 +86,12 @@ func (e Evaluation) Rows() []Row {
 // Evaluate measures a detector on the test pictures of a set, by the protocol of
 // the published code.
 //
-//   - Pixel figures are taken at network size (256×256 as published), whatever
-//     the size of pictures and masks: maps are resized to it bilinear, masks by
-//     Pillow's BILINEAR and marked where they are at least one half white. A
-//     figure at the masks' own size would be another one.
+//   - Pixel figures are taken at network scale, which is 256×256 as published,
+//     whatever the size of pictures and masks: maps are resized to it bilinear,
+//     masks by Pillow's BILINEAR and marked where they are at least one half
+//     white. A figure at the masks' own size would be another one.
 //   - The image score is the mean of the 100 largest values of the map at network
-//     size.
+//     scale. Outside the ROI, if there is one, maps are 0.
 //   - A picture counts as defective if its mask, at its own size, marks any
 //     pixel; without a mask its folder decides. The published code looks at the
 //     resized mask, on which a tiny defect can vanish.
@@ -111,7 +111,7 @@ func Evaluate(ctx context.Context, d *Detector, set *dataset.Set, each func(Test
 		return Evaluation{}, fmt.Errorf("%w: %s has no test pictures; put them into test/good and test/DEFECT", ErrNoPictures, set.Root)
 	}
 	start := time.Now()
-	m := measurement{width: d.record.Preprocessing.Width, height: d.record.Preprocessing.Height}
+	m := measurement{record: d.record}
 	done := 0
 	for t := range ahead(ctx, set.Test, func(s dataset.Sample) labelled { return d.inspectSample(ctx, s) }) {
 		m.add(&t)
@@ -159,7 +159,7 @@ type TestedPicture struct {
 type labelled struct {
 	TestedPicture
 	defective bool
-	truth     []uint8 // at network size, 1 where defective; nil if there is none
+	truth     []uint8 // at network scale, 1 where defective; nil if there is none
 }
 
 func (d *Detector) inspectSample(ctx context.Context, s dataset.Sample) labelled {
@@ -168,10 +168,12 @@ func (d *Detector) inspectSample(ctx context.Context, s dataset.Sample) labelled
 		if t.Mask, t.Err = picture.OpenGray(s.Mask); t.Err != nil {
 			return t
 		}
-		t.truth, t.defective = truth(t.Mask, d.record.Preprocessing.Width, d.record.Preprocessing.Height)
 	}
 	f := d.inspectFile(ctx, s.Path)
 	t.Picture, t.Inspection, t.Err = f.Picture, f.Inspection, f.Err
+	if t.Mask != nil && t.Inspection != nil {
+		t.truth, t.defective = truth(t.Mask, t.Inspection.scaledWidth, t.Inspection.scaledHeight)
+	}
 	return t
 }
 
@@ -209,7 +211,7 @@ func greyShare(mask *picture.Gray) float64 {
 
 // A measurement gathers the pictures of an evaluation.
 type measurement struct {
-	width, height      int // network size
+	record             Record
 	segmentation, dest metric.Evaluator
 	scores             []PictureScore
 	failed             []FailedPicture
@@ -242,27 +244,42 @@ func (m *measurement) add(t *labelled) {
 }
 
 func (m *measurement) addSamples(t *labelled) error {
+	width, height := t.Inspection.scaledWidth, t.Inspection.scaledHeight
 	s := metric.Sample{
-		Score: t.Inspection.Score, Map: t.Inspection.Map(m.width, m.height),
-		Defective: t.defective, Width: m.width, Height: m.height, Mask: t.truth,
+		Score: t.Inspection.Score, Map: t.Inspection.Map(width, height),
+		Defective: t.defective, Width: width, Height: height, Mask: t.truth,
 	}
 	if err := m.segmentation.Add(s); err != nil {
 		return err
 	}
 	// A map that the first evaluator took can't fail here but for numbers that
 	// are not finite, and those Inspect refuses.
-	s.Score, s.Map = t.Inspection.DeSTScore, t.Inspection.DeSTMap(m.width, m.height)
+	s.Score, s.Map = t.Inspection.DeSTScore, t.Inspection.DeSTMap(width, height)
 	return m.dest.Add(s)
 }
 
 func (m *measurement) protocol() []string {
+	how := m.record.Preprocessing
+	size := fmt.Sprintf("%d×%d", how.Width, how.Height)
+	resized := fmt.Sprintf("pictures resized to %s by Pillow's BILINEAR; maps resized bilinear from %d×%d to %s",
+		size, how.Width/network.MapStride, how.Height/network.MapStride, size)
+	switch how.Fit {
+	case picture.Pad:
+		size = fmt.Sprintf("the size that each picture has in %s, its shape kept", size)
+		resized = fmt.Sprintf("pictures resized by Pillow's BILINEAR to %s, and filled up; maps resized bilinear to it from 1/%d", size, network.MapStride)
+	case picture.Tiles:
+		size = fmt.Sprintf("the size of each picture with %d pixels of it resized to %d", how.Tile, how.Width)
+		resized = fmt.Sprintf("pictures resized by Pillow's BILINEAR to %s, seen in tiles of %d×%d that overlap by %d pixels of the picture; maps resized bilinear to it from 1/%d",
+			size, how.Width, how.Height, how.Overlap, network.MapStride)
+	}
 	lines := []string{
-		fmt.Sprintf("pictures resized to %d×%d by Pillow's BILINEAR; maps resized bilinear from %d×%d to %d×%d",
-			m.width, m.height, m.width/network.MapStride, m.height/network.MapStride, m.width, m.height),
-		fmt.Sprintf("pixel figures at %d×%d, masks resized to it by Pillow's BILINEAR and marked from one half on, as in the published code",
-			m.width, m.height),
-		fmt.Sprintf("image score: mean of the %d largest values of the map at %d×%d", scorePixels, m.width, m.height),
+		resized,
+		fmt.Sprintf("pixel figures at %s, masks resized to it by Pillow's BILINEAR and marked from one half on, as in the published code", size),
+		fmt.Sprintf("image score: mean of the %d largest values of the map at %s", scorePixels, size),
 		"image label: defective if the mask marks any pixel at its own size, without a mask by its folder (the published code takes the resized mask)",
+	}
+	if m.record.Regions.ROI != nil {
+		lines = append(lines, "outside the ROI of the detector maps are 0 and enter no score; masks are taken as they are")
 	}
 	if m.blank > 0 {
 		lines = append(lines, fmt.Sprintf("pictures in folders of defects whose masks mark nothing, counted as good: %d", m.blank))

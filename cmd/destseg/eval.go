@@ -19,6 +19,7 @@ import (
 type evalOptions struct {
 	json     string // file, "-" for the standard output, empty for none
 	overlays string // folder; empty for none
+	use
 	computing
 }
 
@@ -44,7 +45,8 @@ is 1 then.`,
 	f := command.Flags()
 	f.SortFlags = false
 	f.StringVar(&o.json, "json", "", "`FILE` for all figures and scores as JSON, - for the standard output\nin place of the table; the format may change until version 1.0")
-	f.StringVar(&o.overlays, "overlays", "", "`DIR` for the test pictures with the map painted over them\nand the truth outlined")
+	f.StringVar(&o.overlays, "overlays", "", "`DIR` for the test pictures with the map painted over them,\nregions and the truth outlined")
+	o.use.flags(f)
 	computingFlags(f, &o.computing)
 	return command
 }
@@ -57,7 +59,7 @@ func (o evalOptions) run(ctx context.Context, c *console, detector, data string)
 	if len(set.Test) == 0 {
 		return fmt.Errorf("%s: no test pictures; put good ones into test/good, defective ones into test/KIND and their masks into ground_truth/KIND", data)
 	}
-	d, err := o.open(detector)
+	d, err := o.use.open(o.computing, detector)
 	if err != nil {
 		return err
 	}
@@ -65,7 +67,8 @@ func (o evalOptions) run(ctx context.Context, c *console, detector, data string)
 	if err := outputFolder(o.overlays); err != nil {
 		return err
 	}
-	marked := newPainter(o.overlays, set.Test)
+	o.warn(c, detector, d)
+	marked := newPainter(o.overlays, set.Test, brushOf(d.Record()))
 	inputs := []string{detector}
 	for _, s := range set.Test {
 		inputs = append(inputs, s.Path, s.Mask)
@@ -79,7 +82,7 @@ func (o evalOptions) run(ctx context.Context, c *console, detector, data string)
 	}
 	defer out.discard()
 
-	evaluation, err := evaluate(ctx, c, d, set, marked.paint)
+	evaluation, err := evaluate(ctx, c, d, set, marked.add)
 	if err != nil {
 		return err
 	}
@@ -204,19 +207,17 @@ func formatVerdicts(scores []destseg.PictureScore, t destseg.Threshold) string {
 		t.Image, rejected, good, missed, defective)
 }
 
-// truthColour outlines what a mask marks.
-var truthColour = [3]uint8{0, 230, 255}
-
 // A painter writes test pictures with their map painted over them and their defects
 // outlined.
 type painter struct {
+	brush
 	files     []string // for the pictures that are still to come; none without a folder
 	unwritten []error
 }
 
 // newPainter returns a painter into a folder, or one that does nothing if it is "".
-func newPainter(folder string, samples []dataset.Sample) *painter {
-	p := new(painter)
+func newPainter(folder string, samples []dataset.Sample, b brush) *painter {
+	p := &painter{brush: b}
 	if folder == "" {
 		return p
 	}
@@ -230,8 +231,8 @@ func newPainter(folder string, samples []dataset.Sample) *painter {
 	return p
 }
 
-// paint takes the next picture.
-func (p *painter) paint(t destseg.TestedPicture) {
+// add takes the next picture.
+func (p *painter) add(t destseg.TestedPicture) {
 	if len(p.files) == 0 {
 		return
 	}
@@ -240,17 +241,8 @@ func (p *painter) paint(t destseg.TestedPicture) {
 	if t.Inspection == nil {
 		return
 	}
-	painted := outlineTruth(overlay(t.Picture, t.Inspection), t.Mask)
+	painted := outlineTruth(p.paint(t.Picture, t.Inspection), t.Mask)
 	if err := picture.WritePNG(file, painted.Image()); err != nil {
 		p.unwritten = append(p.unwritten, err)
 	}
-}
-
-// outlineTruth returns a picture with the contours of what its mask marks; a nil
-// mask marks nothing.
-func outlineTruth(p *picture.RGB, mask *picture.Gray) *picture.RGB {
-	if mask == nil {
-		return p
-	}
-	return picture.Outline(p, mask.Binary().ResizeNearest(p.Width, p.Height), truthColour)
 }

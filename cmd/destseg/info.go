@@ -70,7 +70,7 @@ func info(c *console, path string, asJSON bool) error {
 		{"teacher", fmt.Sprintf("%s, digest %.12s", record.Teacher.Name, record.Teacher.Digest)},
 		{"computed by", fmt.Sprintf("%s in %s, in %s", record.Engine, record.Precision, formatTime(time.Duration(record.Seconds*float64(time.Second))))},
 	}
-	rows = append(rows, thresholdRows(record.Threshold)...)
+	rows = append(append(rows, thresholdRows(record.Threshold)...), settingsRows(record.Regions)...)
 	fmt.Fprint(c.out, formatList(rows))
 	if record.Metrics != nil {
 		fmt.Fprintf(c.out, "\n%s", formatEvaluation(*record.Metrics, nil, 0))

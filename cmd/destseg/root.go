@@ -96,7 +96,7 @@ and marks what is different: scratches, dents, stains, missing pieces.`,
 	root.SetErr(c.err)
 	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return &usageError{err} })
 	root.AddCommand(
-		newTrain(c), newEval(c), newPredict(c), newSynth(c), newInfo(c), newBench(c), newDemo(c), newVersion(c),
+		newTrain(c), newCalibrate(c), newEval(c), newPredict(c), newSynth(c), newInfo(c), newBench(c), newDemo(c), newVersion(c),
 	)
 	root.SetHelpCommand(newHelp(root))
 	return root

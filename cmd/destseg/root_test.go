@@ -9,7 +9,7 @@ import (
 )
 
 func TestHelp(t *testing.T) {
-	for _, name := range []string{"", "demo", "eval", "info", "predict", "synth", "train", "version"} {
+	for _, name := range []string{"", "calibrate", "demo", "eval", "info", "predict", "synth", "train", "version"} {
 		t.Run(name, func(t *testing.T) {
 			args := []string{"--help"}
 			if name != "" {
@@ -91,6 +91,19 @@ func TestUsage(t *testing.T) {
 		{[]string{"predict", detector, data, "--threshold", "NaN"}, "expected a number from 0 to 1"},
 		{[]string{"predict", detector, data, "--threshold", "55"}, "expected a number from 0 to 1"},
 		{[]string{"predict", detector, data, "--pixel-threshold", "-0.1"}, "expected a number from 0 to 1"},
+		{[]string{"predict", detector, data, "--min-area", "-3"}, "expected a number of pixels"},
+		{[]string{"predict", detector, data, "--open", "NaN"}, "expected a radius in pixels from 0 to 1000"},
+		{[]string{"predict", detector, data, "--close", "9999"}, "expected a radius in pixels from 0 to 1000"},
+		{[]string{"predict", detector, data, "--map-format", "bmp"}, "expected png16, tiff or npy"},
+		{[]string{"train", data, "--holdout", "some"}, "expected a number of pictures"},
+		{[]string{"train", data, "--holdout", "100%"}, "expected a number of pictures"},
+		{[]string{"train", data, "--holdout", "3"}, "--holdout 3 leaves none of 3 pictures to train on"},
+		{[]string{"train", data, "--target-fpr", "0"}, "expected a share, as in 0.01 or 1%"},
+		{[]string{"train", data, "--target-fpr", "1"}, "expected a share, as in 0.01 or 1%"},
+		{[]string{"train", data, "--synthetic", "-1"}, "a whole number from 0"},
+		{[]string{"calibrate", detector}, "DATA is missing"},
+		{[]string{"calibrate", detector, data, "--objective", "luck"}, "expected fpr, f1 or recall"},
+		{[]string{"calibrate", detector, data, "--target-recall", "101%"}, "expected a share"},
 		{[]string{"eval", detector}, "DATA is missing"},
 		{[]string{"eval", detector, data, data}, "unexpected argument"},
 		{[]string{"synth", data, "-o", "x.webp"}, "as .png or .jpg, not as .webp"},
