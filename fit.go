@@ -27,6 +27,9 @@ func (p Preprocessing) check() error {
 	if p.Fit == picture.Tiles && (p.Tile < 1 || p.Tile > MaxTile || p.Overlap < 0 || p.Overlap > p.Tile/2) {
 		return fmt.Errorf("tiles of %d pixels that overlap by %d; a tile has 1 to %d, and half of them may overlap", p.Tile, p.Overlap, MaxTile)
 	}
+	if most := MaxEnlarged; p.Fit == picture.Tiles && p.Tile < p.Width/most {
+		return fmt.Errorf("tiles of %d pixels for a network that sees %d; they are enlarged %d times at most", p.Tile, p.Width, most)
+	}
 	for c := range 3 {
 		// Negated, so that NaN fails; the bounds keep normalised values finite.
 		if mean, std := p.Mean[c], p.Std[c]; !(math.Abs(float64(mean)) <= 1e3) || !(std >= 1e-3 && std <= 1e3) {

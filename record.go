@@ -30,6 +30,9 @@ const MaxPixels = 2048 * 2048
 // MaxTile is the largest tile, in pixels of the picture across.
 const MaxTile = 1 << 16
 
+// MaxEnlarged is how many times the pixels of a tile may be enlarged.
+const MaxEnlarged = 4
+
 // MaxText is the largest length, in bytes, of a text in a record.
 const MaxText = 1000
 

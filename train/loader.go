@@ -154,7 +154,7 @@ func (s source) sample(b *batch, i int, number uint64, path string) error {
 	}
 	pixels := s.recipe.Width * s.recipe.Height
 	dst := synth.Sample{Clean: part(b.clean, 3*pixels), Corrupted: part(b.corrupted, 3*pixels), Mask: part(b.mask, pixels)}
-	if err := s.generator.Sample(dst, number, good); err != nil {
+	if err := s.generator.Sample(dst, number, s.recipe.window(good, number)); err != nil {
 		return fmt.Errorf("%s: %w", path, err)
 	}
 	return nil

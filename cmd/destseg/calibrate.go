@@ -33,6 +33,7 @@ type calibrateOptions struct {
 	textures  string
 	goal
 	regionSettings
+	tiling
 	computing
 }
 
@@ -54,7 +55,8 @@ With labelled defects there is a choice: --objective f1 tells these pictures bes
 --objective recall catches a share of these defects (--target-recall). What a test
 set chose a threshold by should not be measured on that same set.
 
-The ROI and the other settings for regions are written into the record as well.`,
+The ROI, the other settings for regions and the tiles are written into the record as
+well.`,
 		Example: `  destseg calibrate parts.safetensors parts/good-of-may --target-fpr 0.5%
   destseg calibrate bottle.safetensors mvtec_ad/bottle --objective recall --target-recall 98% -o strict.safetensors`,
 		Args: arguments("DETECTOR", "DATA"),
@@ -70,6 +72,7 @@ The ROI and the other settings for regions are written into the record as well.`
 	shareFlag(f, &o.recall, "target-recall", "share of the labelled defects to catch, for --objective recall", true)
 	f.StringVar(&o.textures, "textures", "", "`DIR` of pictures for the synthetic anomalies\n(default: textures that the program draws)")
 	o.regionSettings.flags(f)
+	o.tiling.flags(f, "pixels across of the tiles in which pictures are seen from now on,\n0 for whole ones (default: as the detector has it)")
 	computingFlags(f, &o.computing)
 	return command
 }
@@ -91,9 +94,13 @@ func (o calibrateOptions) run(ctx context.Context, c *console, detector, data st
 	if err != nil {
 		return err
 	}
-	change, err := o.change()
+	settings, err := o.regionSettings.change()
 	if err != nil {
 		return err
+	}
+	change := func(r *destseg.Record) {
+		settings(r)
+		o.tiling.change(r)
 	}
 	if o.output == "" {
 		o.output = detector
@@ -112,7 +119,7 @@ func (o calibrateOptions) run(ctx context.Context, c *console, detector, data st
 	if err != nil {
 		return err
 	}
-	d, err := o.open(detector, destseg.WithRecord(change))
+	d, _, err := o.tiling.open(o.computing, detector, settings)
 	if err != nil {
 		return err
 	}

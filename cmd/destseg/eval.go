@@ -59,7 +59,7 @@ func (o evalOptions) run(ctx context.Context, c *console, detector, data string)
 	if len(set.Test) == 0 {
 		return fmt.Errorf("%s: no test pictures; put good ones into test/good, defective ones into test/KIND and their masks into ground_truth/KIND", data)
 	}
-	d, err := o.use.open(o.computing, detector)
+	d, err := o.use.open(c, o.computing, detector)
 	if err != nil {
 		return err
 	}
@@ -67,7 +67,6 @@ func (o evalOptions) run(ctx context.Context, c *console, detector, data string)
 	if err := outputFolder(o.overlays); err != nil {
 		return err
 	}
-	o.warn(c, detector, d)
 	marked := newPainter(o.overlays, set.Test, brushOf(d.Record()))
 	inputs := []string{detector}
 	for _, s := range set.Test {

@@ -102,7 +102,7 @@ func (o predictOptions) run(ctx context.Context, c *console, detector string, ar
 	if err := keepInputs(outputs(o.output, files), append(paths, detector)); err != nil {
 		return err
 	}
-	d, err := o.use.open(o.computing, detector)
+	d, err := o.use.open(c, o.computing, detector)
 	if err != nil {
 		return err
 	}
@@ -110,7 +110,6 @@ func (o predictOptions) run(ctx context.Context, c *console, detector string, ar
 	if o.masks != "" && d.Record().Threshold == nil {
 		return wrongUsage("--masks needs --pixel-threshold, since %s has no threshold of its own", detector)
 	}
-	o.warn(c, detector, d)
 	if err := errors.Join(outputFolder(o.overlays), outputFolder(o.masks), outputFolder(o.maps)); err != nil {
 		return err
 	}

@@ -100,21 +100,31 @@ func readROI(path string) (*region.ROI, error) {
 type use struct {
 	threshold, pixelThreshold *float64
 	regionSettings
+	tiling
 }
 
 func (u *use) flags(f *pflag.FlagSet) {
 	thresholdFlag(f, &u.threshold, "threshold", "from 0 to 1; scores above it are NG (default: the detector's)")
 	thresholdFlag(f, &u.pixelThreshold, "pixel-threshold", "from 0 to 1; regions are where the map is above it\n(default: the detector's)")
 	u.regionSettings.flags(f)
+	u.tiling.flags(f, "pixels across of the tiles in which pictures are seen, 0 for whole\nones (default: as the detector was trained)")
 }
 
-// open opens a detector for that use.
-func (u use) open(how computing, path string) (*destseg.Detector, error) {
-	settings, err := u.change()
+// open opens a detector for that use, and warns of what its verdicts are worth.
+func (u use) open(c *console, how computing, path string) (*destseg.Detector, error) {
+	settings, err := u.regionSettings.change()
 	if err != nil {
 		return nil, err
 	}
-	return how.open(path, destseg.WithRecord(settings), destseg.WithRecord(u.setThresholds))
+	d, before, err := u.tiling.open(how, path, func(r *destseg.Record) {
+		settings(r)
+		u.setThresholds(r)
+	})
+	if err != nil {
+		return nil, err
+	}
+	u.warn(c, path, d.Record(), before)
+	return d, nil
 }
 
 // setThresholds sets the thresholds that are given. If only one is and the detector has
@@ -138,13 +148,17 @@ func (u use) setThresholds(r *destseg.Record) {
 	}
 }
 
-// warn tells what the verdicts of a detector, opened for this use, are worth.
-func (u use) warn(c *console, path string, d *destseg.Detector) {
-	t := d.Record().Threshold
+// warn tells what the verdicts of a detector are worth, which was made to see pictures
+// otherwise than its record now says.
+func (u use) warn(c *console, path string, r destseg.Record, before destseg.Preprocessing) {
+	t := r.Threshold
 	switch {
 	case t == nil:
 		c.note("warning: %s has no threshold, so there are scores and no verdicts; --threshold sets one, destseg calibrate chooses one", path)
-	case u.threshold == nil && t.Provisional():
+	case u.threshold != nil:
+	case r.Preprocessing != before:
+		c.note("warning: the threshold %.4f of %s was not chosen for these tiles; destseg calibrate with --tile chooses one, --threshold sets one", t.Image, path)
+	case t.Provisional():
 		c.note("warning: the threshold %.4f of %s is provisional, by the scores of its own training pictures; "+
 			"destseg calibrate chooses one by others, --threshold sets one", t.Image, path)
 	}

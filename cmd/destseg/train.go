@@ -28,13 +28,15 @@ type trainOptions struct {
 	steps            steps
 	batch            int
 	size             size
-	teacher          string // "builtin" or a file
-	checkpoint       string // empty: beside the output
-	every            int
-	fresh, force     bool
-	loaders          int
-	cache            int64
-	holdout          holdout
+	fit              picture.Fit
+	tiling
+	teacher      string // "builtin" or a file
+	checkpoint   string // empty: beside the output
+	every        int
+	fresh, force bool
+	loaders      int
+	cache        int64
+	holdout      holdout
 	synthesis
 	goal
 	regionSettings
@@ -96,6 +98,8 @@ remains.`,
 	stepsFlag(f, &o.steps)
 	countFlag(f, &o.batch, 1, train.MaxBatch, "batch", "pictures a step")
 	sizeFlag(f, &o.size)
+	fitFlag(f, &o.fit)
+	o.tiling.flags(f, "pixels across of the tiles in which large pictures are learned and seen,\n0 for whole pictures (default 0)")
 	f.StringVar(&o.teacher, "teacher", o.teacher, "ResNet-18 to learn from: builtin, or a safetensors or PyTorch `FILE`")
 	o.synthesis.flags(f)
 	holdoutFlag(f, &o.holdout)
@@ -121,6 +125,10 @@ func (o trainOptions) recipe(category string) train.Recipe {
 	r.Width, r.Height, r.Batch = o.size.width, o.size.height, o.batch
 	r.StudentSteps, r.SegmentationSteps = o.steps.student, o.steps.segmentation
 	r.Seed, r.Rotation, r.MinOpacity = o.seed, o.rotationOf(category), o.minOpacity
+	r.Fit = o.fit
+	if o.tile != nil && *o.tile > 0 {
+		r.Fit, r.Tile = picture.Tiles, *o.tile
+	}
 	return r
 }
 
@@ -135,7 +143,10 @@ func (o trainOptions) run(ctx context.Context, c *console, data string) (summary
 	if err != nil {
 		return nil, err
 	}
-	settings, err := o.change()
+	if err := o.tiling.check(o.fit); err != nil {
+		return nil, err
+	}
+	settings, err := o.regionSettings.change()
 	if err != nil {
 		return nil, err
 	}
@@ -195,7 +206,7 @@ func (o trainOptions) run(ctx context.Context, c *console, data string) (summary
 	result, course, err := o.learn(ctx, c, train.Config{
 		Engine: e, Options: engine.Options{Precision: o.precision, Threads: o.threads},
 		Recipe: recipe, Teacher: t.Weights, Good: good, Textures: textures,
-		Pictures: dataset.NewCache(recipe.Width, recipe.Height, o.cache),
+		Pictures: dataset.NewCache(recipe.Prepare, o.cache),
 		Loaders:  o.loaders, Checkpoint: o.checkpoint, Fresh: o.fresh, Every: o.every,
 	})
 	if err != nil {
@@ -212,6 +223,8 @@ func (o trainOptions) run(ctx context.Context, c *console, data string) (summary
 		Engine:        e.Name(),
 		Seconds:       result.Elapsed.Seconds(),
 	}
+	record.Preprocessing.Fit = recipe.Fit
+	o.tiling.change(&record)
 	settings(&record)
 	pictures := destseg.CalibrationPictures{Good: held, Synthetic: o.synthetic, Synthesis: synthesisOf(record, textures)}
 	if len(held) == 0 {
