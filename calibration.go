@@ -171,8 +171,11 @@ func (k *Calibration) sentence() string {
 	case MinRecall:
 		return fmt.Sprintf("recall of %s on %d defective pictures, chosen on these same pictures; %d of %s are rejected", percent(k.Target), k.Caught.Of, k.FalseAlarms.Count, of)
 	}
-	if k.Modelled {
+	switch {
+	case k.Modelled:
 		return fmt.Sprintf("%s false alarms by a model of the tail of %s, too few to tell; %s", percent(k.Target), of, promise)
+	case k.Target*float64(k.Good.Count+1) < 1:
+		return fmt.Sprintf("the largest score of %s, too few for %s false alarms; %s", of, percent(k.Target), promise)
 	}
 	return fmt.Sprintf("%s false alarms by the scores of %s; %s", percent(k.Target), of, promise)
 }

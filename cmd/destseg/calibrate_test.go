@@ -1,6 +1,8 @@
 package main
 
 import (
+	"bytes"
+	"io"
 	"os"
 	"path/filepath"
 	"reflect"
@@ -14,20 +16,14 @@ func TestCalibrate(t *testing.T) {
 	data, detector := dataSet(t), detectorFile(t)
 	t.Chdir(t.TempDir())
 	copyFile(t, detector, "x.safetensors")
-	_, before, err := destseg.Read("x.safetensors")
-	if err != nil {
-		t.Fatal(err)
-	}
 	read := func(path string) *destseg.Calibration {
 		t.Helper()
-		r, after, err := destseg.Read(path)
+		d, err := destseg.Open(path)
 		if err != nil {
 			t.Fatal(err)
 		}
-		if !reflect.DeepEqual(after, before) {
-			t.Errorf("%s: other weights", path)
-		}
-		return r.Threshold.Calibration
+		defer d.Close()
+		return d.Record().Threshold.Calibration
 	}
 	textures := filepath.Join(data, "train", "good")
 	for _, c := range []struct {
@@ -52,6 +48,13 @@ func TestCalibrate(t *testing.T) {
 	}
 	if k := read("x.safetensors"); k.Objective != destseg.MinRecall || k.Caught.Count < 3 {
 		t.Errorf("%+v", k)
+	}
+
+	want := testWeights()
+	for _, path := range []string{"x.safetensors", "y.safetensors"} {
+		if _, values, err := destseg.Read(path); err != nil || !reflect.DeepEqual(values, want) {
+			t.Errorf("%s: other weights, %v", path, err)
+		}
 	}
 
 	// Pictures that can't be read are listed.
@@ -130,6 +133,27 @@ func TestHoldout(t *testing.T) {
 	writeFile(t, "set/c.png", []byte("no picture"))
 	if o := command(t.Context(), append([]string{"train", "set", "-o", "y", "--holdout", "34%"}, tiny...)...); o.code != exitFailed || !strings.Contains(o.stderr, "c.png") {
 		t.Errorf("exit status %d: %s", o.code, o.stderr) // before training, whichever is held back
+	}
+}
+
+// TestExpect checks what is told of few pictures.
+func TestExpect(t *testing.T) {
+	for _, c := range []struct {
+		trained, held int
+		want, not     string
+	}{
+		{1, 0, "warning: 1 good picture to learn from", "expect defects"},
+		{4, 0, "Give 5 at least", "held back for"},
+		{5, 0, "5 good pictures to learn from: expect defects that stand out to be found, and false alarms", "warning"},
+		{19, 3, "3 pictures held back for the thresholds", "promise nothing"},
+		{20, 0, "no pictures are held back", "expect"},
+		{188, 21, "21 pictures held back for the thresholds", "expect"},
+	} {
+		var stderr bytes.Buffer
+		usualTraining().expect(newConsole(io.Discard, &stderr), c.trained, c.held)
+		if said := stderr.String(); !strings.Contains(said, c.want) || strings.Contains(said, c.not) {
+			t.Errorf("%d and %d pictures: %s", c.trained, c.held, said)
+		}
 	}
 }
 
