@@ -60,6 +60,9 @@ func TestCalibrate(t *testing.T) {
 		{"F1", CalibrationPictures{Good: good, Defective: defective}, BestF1, 0, calibrate.F1(goodScores, scores), calibrate.F1(goodPeaks, peaks), "best F1 on 4 good pictures and 4 defective ones"},
 		{"recall", CalibrationPictures{Good: good, Defective: defective}, MinRecall, 0.75, calibrate.Recall(goodScores, scores, 0.75), calibrate.Recall(goodPeaks, peaks, 0.75), "recall of 75 % on 4 defective pictures"},
 	} {
+		if testing.Short() && c.objective == MaxFalseAlarms && !c.pictures.Trained {
+			continue // the plain engine takes seconds for each
+		}
 		total := len(c.pictures.Good) + len(c.pictures.Defective) + c.pictures.Synthetic
 		done := 0
 		got, failed, err := Calibrate(context.Background(), d, c.pictures, c.objective, c.target, func(n, of int) {

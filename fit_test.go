@@ -55,8 +55,11 @@ func open(t *testing.T, fit Preprocessing) *Detector {
 func TestTiles(t *testing.T) {
 	alone := sharedDetector(t)
 	for _, c := range []struct{ width, height, tile, overlap int }{
-		{150, 130, 64, 16}, {150, 64, 64, 0}, {300, 128, 128, 32}, {64, 200, 64, 32},
+		{150, 64, 64, 0}, {300, 128, 128, 32}, {170, 130, 64, 16},
 	} {
+		if testing.Short() && c.width > 150 {
+			continue // the plain engine takes seconds for each
+		}
 		how := StandardPreprocessing(64, 64)
 		how.Fit, how.Tile, how.Overlap = picture.Tiles, c.tile, c.overlap
 		p := noise(7, c.width, c.height)

@@ -10,6 +10,7 @@ import (
 	"testing"
 
 	"github.com/destseg/destseg"
+	"github.com/destseg/destseg/picture"
 )
 
 func TestCalibrate(t *testing.T) {
@@ -32,7 +33,6 @@ func TestCalibrate(t *testing.T) {
 		want destseg.Calibration
 		says string
 	}{
-		{"--synthetic 0", "x.safetensors", destseg.Calibration{Target: 0.01, Good: destseg.PicturesRecord{Count: 2}}, "6 labelled defects"},
 		{"--target-fpr 40% -o y.safetensors --synthetic 3 --textures " + textures, "y.safetensors", destseg.Calibration{Target: 0.4, Good: destseg.PicturesRecord{Count: 2}}, " synthetic defect"},
 		{"--objective f1 --synthetic 0", "x.safetensors", destseg.Calibration{Objective: destseg.BestF1, Good: destseg.PicturesRecord{Count: 2}}, "best F1"},
 		{"--objective recall --target-recall 0.5 --synthetic 0", "x.safetensors", destseg.Calibration{Objective: destseg.MinRecall, Target: 0.5, Good: destseg.PicturesRecord{Count: 2}}, "recall of 50 %"},
@@ -113,19 +113,23 @@ func TestHoldout(t *testing.T) {
 		t.Errorf("calibrated by %+v, held back %+v\n%s", again.Threshold.Calibration, k, o.stderr)
 	}
 
-	// With none held back, the same pictures promise nothing.
-	succeed(t, append(args, "--force", "--holdout", "0")...)
-	for range 2 {
-		r, _, err := destseg.Read("x.safetensors")
-		if err != nil || !r.Threshold.Provisional() || r.Threshold.Calibration.Good.Count != 3 {
-			t.Errorf("%+v, %v", r.Threshold, err)
-		}
-		if o := succeed(t, "predict", "x.safetensors", good); !strings.Contains(o.stderr, "is provisional") {
-			t.Errorf("no warning: %s", o.stderr)
-		}
-		if o := succeed(t, "calibrate", "x.safetensors", good, "--synthetic", "0"); !strings.Contains(o.stderr, "was trained on these very pictures") {
-			t.Errorf("no warning: %s", o.stderr)
-		}
+	// With none held back, the same pictures promise nothing. They keep their shape.
+	succeed(t, append(args, "--force", "--holdout", "0", "--fit", "pad", "--size", "64x32")...)
+	if o := succeed(t, "calibrate", "x.safetensors", good, "--synthetic", "0", "--target-fpr", "0.2"); !strings.Contains(o.stderr, "was trained on these very pictures") {
+		t.Errorf("no warning: %s", o.stderr)
+	}
+	if o := succeed(t, "predict", "x.safetensors", good); !strings.Contains(o.stderr, "is provisional") {
+		t.Errorf("no warning: %s", o.stderr)
+	}
+	r, _, err = destseg.Read("x.safetensors")
+	if err != nil || !r.Threshold.Provisional() || r.Threshold.Calibration.Good.Count != 3 {
+		t.Errorf("%+v, %v", r.Threshold, err)
+	}
+	if p := r.Preprocessing; p.Fit != picture.Pad || r.Recipe.Fit != picture.Pad || p.Width != 64 || p.Height != 32 {
+		t.Errorf("%+v, recipe %+v", p, r.Recipe)
+	}
+	if o := succeed(t, "info", "x.safetensors"); !strings.Contains(o.stdout, "64×32, pictures keep their shape") {
+		t.Errorf("info says\n%s", o.stdout)
 	}
 
 	copyFile(t, filepath.Join(good, "000.png"), "set/a.png")
