@@ -93,16 +93,20 @@ func compile(r Record, tensor func(name string, v []float32) error, opts []Optio
 	return &Detector{record: r, engineName: o.engine.Name(), precision: p.Precision(), program: p}, nil
 }
 
-// clone copies what a caller could change in place. Measurements and the ROI are shared.
+// clone copies what a caller could change in place. Measurements, the calibration and the
+// ROI are shared.
 func (r Record) clone() Record {
 	if r.Threshold != nil {
 		r.Threshold = new(*r.Threshold)
+		if r.Threshold.Heat != nil {
+			r.Threshold.Heat = new(*r.Threshold.Heat)
+		}
 	}
 	return r
 }
 
-// Record returns what is known about the detector. Its Metrics and ROI must not be
-// changed.
+// Record returns what is known about the detector. Its Metrics, Calibration and ROI must
+// not be changed.
 func (d *Detector) Record() Record { return d.record.clone() }
 
 // Precision returns what the networks compute in, never [engine.Auto].

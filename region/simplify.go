@@ -9,6 +9,9 @@ const (
 	// tolerance is how far a simplified border may stray from the border, in pixels,
 	// with a little for rounding.
 	tolerance = 0.5 + 1e-9
+	// longest is how many places a side passes at most, so that very long staircases
+	// take a time in proportion to their length.
+	longest = 2048
 	// areaCost is what one pixel of area gained or lost along a side costs, in
 	// sides. It makes sides run along the middle of staircases, which costs next to
 	// nothing, and keeps the corners of rectangles down to a single pixel.
@@ -34,7 +37,7 @@ func simplify(border Ring) Ring {
 	cost[0] = 0
 	for i := range places {
 		s := side{from: places[i]}
-		for j := i + 1; j < len(places); j++ {
+		for j := i + 1; j < min(len(places), i+longest); j++ {
 			// Between neighbours there is no corner.
 			if j > i+1 && (j-1)%2 == 0 && !s.pass(places[j-1]) {
 				break

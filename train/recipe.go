@@ -23,7 +23,7 @@ type Recipe struct {
 	// is a random window of a picture that is resized so that Tile of its pixels are
 	// as wide as the network sees.
 	Fit  picture.Fit `json:"fit"`
-	Tile int         `json:"tile,omitempty"`
+	Tile int         `json:"tile"`
 
 	StudentSteps      int `json:"student_steps"`      // of stage 1
 	SegmentationSteps int `json:"segmentation_steps"` // of stage 2

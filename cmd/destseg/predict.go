@@ -99,7 +99,7 @@ func (o predictOptions) run(ctx context.Context, c *console, detector string, ar
 		return listed(bad)
 	}
 	files := o.files(paths)
-	if err := keepInputs(outputs(o.output, files), append(paths, detector)); err != nil {
+	if err := keepInputs(outputs(o.output, files), append(paths, detector, o.roi)); err != nil {
 		return err
 	}
 	d, err := o.use.open(c, o.computing, detector)
