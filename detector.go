@@ -60,6 +60,15 @@ func compile(r Record, tensor func(name string, v []float32) error, opts []Optio
 	for _, set := range opts {
 		set(&o)
 	}
+	r = r.clone()
+	for _, change := range o.change {
+		change(&r)
+	}
+	if len(o.change) > 0 {
+		if err := r.Check(); err != nil {
+			return nil, err
+		}
+	}
 	switch o.Precision {
 	case engine.Auto, engine.Float32, engine.BFloat16:
 	default:
@@ -81,19 +90,23 @@ func compile(r Record, tensor func(name string, v []float32) error, opts []Optio
 	if err != nil {
 		return nil, err
 	}
-	return &Detector{record: r.clone(), engineName: o.engine.Name(), precision: p.Precision(), program: p}, nil
+	return &Detector{record: r, engineName: o.engine.Name(), precision: p.Precision(), program: p}, nil
 }
 
-// clone copies what a caller could change in place. Measurements are shared.
+// clone copies what a caller could change in place. Measurements, the calibration and the
+// ROI are shared.
 func (r Record) clone() Record {
 	if r.Threshold != nil {
 		r.Threshold = new(*r.Threshold)
+		if r.Threshold.Heat != nil {
+			r.Threshold.Heat = new(*r.Threshold.Heat)
+		}
 	}
 	return r
 }
 
-// Record returns what is known about the detector. Its Metrics must not be
-// changed.
+// Record returns what is known about the detector. Its Metrics, Calibration and ROI must
+// not be changed.
 func (d *Detector) Record() Record { return d.record.clone() }
 
 // Precision returns what the networks compute in, never [engine.Auto].

@@ -25,7 +25,12 @@
 // student alone, called DeST; both have a quarter of the network size and are
 // resized bilinear to whatever size is asked for. The score of a picture is the
 // mean of the 100 largest values of its segmentation map at network size. It is
-// a ranking and no probability: the [Threshold] says which score is too high.
+// a ranking and no probability: the [Threshold] says which score is too high, and
+// [Inspection.Regions] where.
+//
+// A detector may also keep the shape of pictures, or see large ones in tiles: see
+// [Preprocessing]. Network scale is the size that a picture has then before the
+// networks. An ROI in the record limits everything to a part of the picture.
 //
 // [Detector.InspectFiles] does the same for many files and reads the next ones
 // while one is inspected. A detector is safe for concurrent use; as one run
@@ -36,9 +41,14 @@
 // One safetensors file holds everything: the tensors of the three networks in
 // float32 under the names of the published state dict, so that Python reads
 // them too, and in its metadata, under the key "destseg", a [Record] in JSON:
-// recipe, teacher, preprocessing, threshold, measurements. [Open] believes
+// recipe, teacher, preprocessing, threshold, regions, measurements. [Open] believes
 // nothing of it unchecked and executes nothing in it. [Save] and [Update]
-// replace a file whole or not at all.
+// replace a file whole or not at all. [WithRecord] changes the record for one use.
+//
+// # Thresholds
+//
+// [Calibrate] chooses them by good pictures that [Holdout] has parted from those to
+// train on, or by labelled defects, and says what they promise.
 //
 // # Measuring
 //

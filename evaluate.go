@@ -86,12 +86,12 @@ func (e Evaluation) Rows() []Row {
 // Evaluate measures a detector on the test pictures of a set, by the protocol of
 // the published code.
 //
-//   - Pixel figures are taken at network size (256×256 as published), whatever
-//     the size of pictures and masks: maps are resized to it bilinear, masks by
-//     Pillow's BILINEAR and marked where they are at least one half white. A
-//     figure at the masks' own size would be another one.
+//   - Pixel figures are taken at network scale, which is 256×256 as published,
+//     whatever the size of pictures and masks: maps are resized to it bilinear,
+//     masks by Pillow's BILINEAR and marked where they are at least one half
+//     white. A figure at the masks' own size would be another one.
 //   - The image score is the mean of the 100 largest values of the map at network
-//     size.
+//     scale. Outside the ROI, if there is one, maps are 0.
 //   - A picture counts as defective if its mask, at its own size, marks any
 //     pixel; without a mask its folder decides. The published code looks at the
 //     resized mask, on which a tiny defect can vanish.
@@ -164,21 +164,26 @@ type TestedPicture struct {
 type labelled struct {
 	TestedPicture
 	defective     bool
-	width, height int     // network size
+	width, height int     // network scale
 	truth         []uint8 // at that size, 1 where defective; nil if there is none
 }
 
 func (d *Detector) inspectSample(ctx context.Context, s dataset.Sample) labelled {
-	how := d.record.Preprocessing
-	t := labelled{TestedPicture: TestedPicture{Sample: s}, defective: s.Anomalous, width: how.Width, height: how.Height}
+	t := labelled{TestedPicture: TestedPicture{Sample: s}, defective: s.Anomalous}
 	if s.Mask != "" {
 		if t.Mask, t.Err = s.OpenMask(); t.Err != nil {
 			return t
 		}
-		t.truth, t.defective = truth(t.Mask, t.width, t.height)
 	}
 	f := d.inspectFile(ctx, s.Path)
 	t.Picture, t.Inspection, t.Err = f.Picture, f.Inspection, f.Err
+	if t.Inspection == nil {
+		return t
+	}
+	t.width, t.height = t.Inspection.scaledWidth, t.Inspection.scaledHeight
+	if t.Mask != nil {
+		t.truth, t.defective = truth(t.Mask, t.width, t.height)
+	}
 	return t
 }
 
@@ -216,7 +221,7 @@ func greyShare(mask *picture.Gray) float64 {
 
 // A measurement gathers the pictures of an evaluation.
 type measurement struct {
-	width, height      int      // network size
+	record             Record
 	layout             []string // protocol of the set
 	segmentation, dest metric.Evaluator
 	scores             []PictureScore
@@ -226,7 +231,7 @@ type measurement struct {
 }
 
 func newMeasurement(d *Detector, set *dataset.Set) *measurement {
-	return &measurement{width: d.record.Preprocessing.Width, height: d.record.Preprocessing.Height, layout: set.Protocol}
+	return &measurement{record: d.record, layout: set.Protocol}
 }
 
 func (m *measurement) add(t *labelled) {
@@ -275,15 +280,29 @@ func (t *labelled) samples() (segmentation, dest metric.Sample) {
 }
 
 func (m *measurement) protocol() []string {
+	how := m.record.Preprocessing
+	size := fmt.Sprintf("%d×%d", how.Width, how.Height)
+	resized := fmt.Sprintf("pictures resized to %s by Pillow's BILINEAR; maps resized bilinear from %d×%d to %s",
+		size, how.Width/network.MapStride, how.Height/network.MapStride, size)
+	switch how.Fit {
+	case picture.Pad:
+		size = fmt.Sprintf("the size that each picture has in %s, its shape kept", size)
+		resized = fmt.Sprintf("pictures resized by Pillow's BILINEAR to %s, and filled up; maps resized bilinear to it from 1/%d", size, network.MapStride)
+	case picture.Tiles:
+		size = fmt.Sprintf("the size of each picture with %d pixels of it resized to %d", how.Tile, how.Width)
+		resized = fmt.Sprintf("pictures resized by Pillow's BILINEAR to %s, seen in tiles of %d×%d that overlap by %d pixels of the picture; maps resized bilinear to it from 1/%d",
+			size, how.Width, how.Height, how.Overlap, network.MapStride)
+	}
 	lines := []string{
-		fmt.Sprintf("pictures resized to %d×%d by Pillow's BILINEAR; maps resized bilinear from %d×%d to %d×%d",
-			m.width, m.height, m.width/network.MapStride, m.height/network.MapStride, m.width, m.height),
-		fmt.Sprintf("pixel figures at %d×%d, masks resized to it by Pillow's BILINEAR and marked from one half on, as in the published code",
-			m.width, m.height),
-		fmt.Sprintf("image score: mean of the %d largest values of the map at %d×%d", scorePixels, m.width, m.height),
+		resized,
+		fmt.Sprintf("pixel figures at %s, masks resized to it by Pillow's BILINEAR and marked from one half on, as in the published code", size),
+		fmt.Sprintf("image score: mean of the %d largest values of the map at %s", scorePixels, size),
 		"image label: defective if the mask marks any pixel at its own size, without a mask by its folder (the published code takes the resized mask)",
 	}
 	lines = append(lines, m.layout...)
+	if m.record.Regions.ROI != nil {
+		lines = append(lines, "outside the ROI of the detector maps are 0 and enter no score; masks are taken as they are")
+	}
 	if m.blank > 0 {
 		lines = append(lines, fmt.Sprintf("pictures in folders of defects whose masks mark nothing, counted as good: %d", m.blank))
 	}

@@ -267,46 +267,6 @@ func TestTruth(t *testing.T) {
 	}
 }
 
-func TestProvisionalThreshold(t *testing.T) {
-	set := writeSet(t)
-	d := sharedDetector(t)
-	var want Threshold
-	var paths []string
-	for _, s := range set.Train {
-		paths = append(paths, s.Path)
-		p, err := picture.Open(s.Path)
-		if err != nil {
-			t.Fatal(err)
-		}
-		i, err := d.InspectRGB(p)
-		if err != nil {
-			t.Fatal(err)
-		}
-		want.Image = max(want.Image, i.Score)
-		want.Pixel = max(want.Pixel, float64(slices.Max(i.Map(64, 64))))
-	}
-	done := 0
-	got, err := ProvisionalThreshold(context.Background(), d, append(paths, "gone.png"), func(n, total int) { done = n*100 + total })
-	if err != nil {
-		t.Fatal(err)
-	}
-	if got.Image != want.Image || got.Pixel != want.Pixel || got.Pixel < got.Image || !strings.Contains(got.Source, "2 good training pictures") || done != 303 {
-		t.Errorf("%+v, want %+v; progress %d", got, want, done)
-	}
-	if _, err := ProvisionalThreshold(context.Background(), d, []string{"gone.png"}, nil); !errors.Is(err, ErrNoPictures) || !errors.Is(err, fs.ErrNotExist) {
-		t.Errorf("nothing readable: %v", err)
-	}
-	if _, err := ProvisionalThreshold(context.Background(), d, nil, nil); !errors.Is(err, ErrNoPictures) {
-		t.Errorf("no pictures: %v", err)
-	}
-	cause := errors.New("enough")
-	ctx, cancel := context.WithCancelCause(context.Background())
-	defer cancel(nil)
-	if _, err := ProvisionalThreshold(ctx, d, paths, func(int, int) { cancel(cause) }); !errors.Is(err, cause) {
-		t.Errorf("cancelled: %v", err)
-	}
-}
-
 func TestInspectFiles(t *testing.T) {
 	set := writeSet(t)
 	d := sharedDetector(t)

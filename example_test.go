@@ -85,6 +85,10 @@ func ExampleNew() {
 	for _, sample := range set.Train {
 		good = append(good, sample.Path)
 	}
+	good, held, err := destseg.Holdout(ctx, good, len(good)/10, 1)
+	if err != nil {
+		log.Fatal(err)
+	}
 	e, err := destseg.NewEngine("auto")
 	if err != nil {
 		log.Fatal(err)
@@ -123,7 +127,7 @@ func ExampleNew() {
 	}
 	defer d.Close()
 	record.Precision = d.Precision().String()
-	threshold, err := destseg.ProvisionalThreshold(ctx, d, good, nil)
+	threshold, _, err := destseg.Calibrate(ctx, d, destseg.CalibrationPictures{Good: held}, destseg.MaxFalseAlarms, 0.01, nil)
 	if err != nil {
 		log.Fatal(err)
 	}

@@ -16,6 +16,7 @@ import (
 	"time"
 
 	"github.com/destseg/destseg/metric"
+	"github.com/destseg/destseg/region"
 	"github.com/destseg/destseg/weights"
 )
 
@@ -177,6 +178,15 @@ func TestParseRecordRefuses(t *testing.T) {
 		{withRecord(t, at("pictures count"), -1), ErrRecord, "-1"},
 		{withRecord(t, at("threshold"), Threshold{Image: 7, Pixel: 0.5}), ErrRecord, "7 and 0.5"},
 		{withRecord(t, at("threshold"), Threshold{Image: 0.5, Pixel: -5}), ErrRecord, "[0,1]"},
+		{withRecord(t, at("threshold"), Threshold{Heat: &Scale{0.5, 0.4}}), ErrRecord, "ascends"},
+		{withRecord(t, at("threshold"), Threshold{Heat: &Scale{0.5, 4}}), ErrRecord, "[0,1]"},
+		{withRecord(t, at("threshold"), Threshold{Calibration: &Calibration{Caught: &Share{Count: 3, Of: 2}}}), ErrRecord, "3 of 2"},
+		{withRecord(t, at("threshold"), Threshold{Calibration: &Calibration{Target: -1}}), ErrRecord, "target of -1"},
+		{withRecord(t, at("threshold"), map[string]any{"calibration": map[string]any{"objective": "luck"}}), ErrRecord, "luck"},
+		{withRecord(t, at("regions"), region.Settings{MinArea: -1}), ErrRecord, "-1"},
+		{withRecord(t, at("regions"), region.Settings{ROI: &region.ROI{}}), ErrRecord, "no polygons"},
+		{withRecord(t, at("preprocessing fit"), "shrink"), ErrRecord, "shrink"},
+		{withRecord(t, at("preprocessing fit"), "tiles"), ErrRecord, "tiles of 0 pixels"},
 		{withRecord(t, at("threshold"), Threshold{Source: strings.Repeat("x", 2000)}), ErrRecord, "2000 bytes"},
 		{withRecord(t, at("metrics"), Evaluation{Protocol: []string{strings.Repeat("x", 2000)}}), ErrRecord, "2000 bytes"},
 		{withRecord(t, at("category"), strings.Repeat("x", 200_000)), ErrRecord, "200000 bytes"},
@@ -193,7 +203,8 @@ func TestParseRecordRefuses(t *testing.T) {
 
 func FuzzRecord(f *testing.F) {
 	f.Add([]byte(withRecord(f, []string{"category"}, "screw")))
-	f.Add([]byte(withRecord(f, []string{"threshold"}, Threshold{0.5, 0.25, "nobody"})))
+	f.Add([]byte(withRecord(f, []string{"threshold"}, Threshold{Image: 0.5, Pixel: 0.25, Source: "nobody", Heat: &Scale{0.1, 0.4}, Calibration: &Calibration{Target: 0.01, Caught: &Share{1, 2, 0.3}}})))
+	f.Add([]byte(withRecord(f, []string{"regions"}, region.Settings{MinArea: 3, ROI: &region.ROI{Exclude: []region.Polygon{{{{0, 0}, {4, 0}, {4, 4}}}}}})))
 	f.Add([]byte(withRecord(f, []string{"metrics"}, Evaluation{Pictures: 3, Scores: []PictureScore{{Path: "a"}}})))
 	f.Add([]byte(`{"format":9e99}`))
 	f.Fuzz(func(t *testing.T, text []byte) {
@@ -215,6 +226,22 @@ func FuzzRecord(f *testing.F) {
 			t.Errorf("%s became %s, %v", first, second, err)
 		}
 	})
+}
+
+// TestFormat1 checks that detectors of the first format open as what they were.
+func TestFormat1(t *testing.T) {
+	r, err := parseRecord([]byte(`{"format":1,"category":"screw","preprocessing":{"width":64,"height":96,"resize":"pillow-bilinear",
+		"mean":[0.485,0.456,0.406],"std":[0.229,0.224,0.225]},
+		"threshold":{"image":0.6,"pixel":0.8,"source":"provisional: largest score of 9 good training pictures, which promises no rate of false alarms"}}`))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if r.Preprocessing != StandardPreprocessing(64, 96) || !reflect.DeepEqual(r.Regions, region.Settings{}) || !r.Threshold.Provisional() {
+		t.Errorf("%+v", r)
+	}
+	if low, high := r.Threshold.HeatScale(); low != 0.4 || high != 1 {
+		t.Errorf("heat from %v to %v", low, high)
+	}
 }
 
 func TestReadRefuses(t *testing.T) {

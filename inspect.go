@@ -4,11 +4,12 @@ import (
 	"errors"
 	"fmt"
 	"image"
+	"slices"
 	"time"
 
-	"github.com/destseg/destseg/metric"
 	"github.com/destseg/destseg/network"
 	"github.com/destseg/destseg/picture"
+	"github.com/destseg/destseg/region"
 )
 
 // scorePixels is how many of a map's largest values make the image score (T in
@@ -22,8 +23,8 @@ var ErrPicture = errors.New("unusable picture")
 
 // An Inspection is what a detector says about one picture.
 type Inspection struct {
-	// Score is the mean of the 100 largest values of the segmentation map at
-	// network size, in [0,1]; more is more anomalous.
+	// Score is the mean of the 100 largest values of the segmentation map at network
+	// scale, within the ROI if the detector has one, in [0,1]; more is more anomalous.
 	Score float64
 	// DeSTScore is the same for the DeST map.
 	DeSTScore float64
@@ -43,42 +44,62 @@ type Inspection struct {
 	// the next pictures, makes it longer.
 	Elapsed time.Duration
 
-	segmentation, dest coarseMap
+	scaledWidth, scaledHeight int // at network scale
+	segmentation, dest        coarseMap
+	settings                  region.Settings
+	pixelThreshold            float64
 }
 
-// A coarseMap is a map as the networks give it, at 1/4 of the network size.
-type coarseMap struct {
-	width, height int
-	values        []float32
+// Verdict returns "NG" (not good) for an anomalous picture and "OK" for any other. It is
+// "" if the detector has no threshold.
+func (i *Inspection) Verdict() string {
+	switch {
+	case !i.HasThreshold:
+		return ""
+	case i.Anomalous:
+		return "NG"
+	}
+	return "OK"
 }
 
-func (m coarseMap) resize(width, height int) []float32 {
-	resized := make([]float32, width*height)
-	picture.ResizeMap(m.values, m.width, m.height, width, height, resized)
-	return resized
-}
+// Margin returns by how much Score exceeds Threshold: positive for NG, 0 or negative
+// for OK.
+func (i *Inspection) Margin() float64 { return i.Score - i.Threshold }
 
 // Map returns the segmentation map, bilinear at any size: height×width values in
-// [0,1], rows from the top. Every call computes it anew, straight from the
-// networks' map, which has a quarter of the network size. It panics unless width
-// and height are positive.
-func (i *Inspection) Map(width, height int) []float32 { return i.segmentation.resize(width, height) }
+// [0,1], rows from the top, 0 outside the ROI. Every call computes it anew, straight
+// from the networks' map, which has a quarter of the network scale. It panics unless
+// width and height are positive.
+func (i *Inspection) Map(width, height int) []float32 {
+	return i.inROI(i.segmentation.resize(width, height), width, height)
+}
 
 // DeSTMap is [Inspection.Map] for the product of the cosine distances of teacher
 // and student at three scales, in [0,1] but for rounding.
-func (i *Inspection) DeSTMap(width, height int) []float32 { return i.dest.resize(width, height) }
-
-// A Peak is where a map is highest.
-type Peak struct {
-	X     int     `json:"x"` // in pixels of the picture, from its upper left corner
-	Y     int     `json:"y"`
-	Value float32 `json:"value"` // in [0,1]
+func (i *Inspection) DeSTMap(width, height int) []float32 {
+	return i.inROI(i.dest.resize(width, height), width, height)
 }
 
-// Peak returns the place where the segmentation map at network size, from which the
-// score comes, is highest; of several the first one, row by row.
-func (i *Inspection) Peak() Peak {
-	width, height := network.MapStride*i.segmentation.width, network.MapStride*i.segmentation.height
+// inROI clears what lies outside the ROI.
+func (i *Inspection) inROI(values []float32, width, height int) []float32 {
+	for k, in := range i.roi(width, height) {
+		if in == 0 {
+			values[k] = 0
+		}
+	}
+	return values
+}
+
+// roi is the mask of what counts at a size of the map; nil is all.
+func (i *Inspection) roi(width, height int) []uint8 {
+	return i.settings.ROI.MaskOf(i.Width, i.Height, width, height)
+}
+
+// Peak returns the place where the segmentation map at network scale, from which the
+// score comes, is highest, in pixels of the picture; of several the first one, row by
+// row.
+func (i *Inspection) Peak() region.Peak {
+	width, height := i.scaledWidth, i.scaledHeight
 	values := i.Map(width, height)
 	at := 0
 	for k, v := range values {
@@ -87,11 +108,28 @@ func (i *Inspection) Peak() Peak {
 		}
 	}
 	x, y := at%width, at/width
-	return Peak{
+	return region.Peak{
 		X:     (2*x + 1) * i.Width / (2 * width),
 		Y:     (2*y + 1) * i.Height / (2 * height),
 		Value: values[at],
 	}
+}
+
+// Regions returns where the segmentation map, at the picture's own size, is above the
+// detector's pixel threshold, by the settings in its record: the regions, the highest
+// first, and a mask of the picture, 255 in them and 0 elsewhere. They say where; the
+// verdict comes from the score alone, so that a picture may be OK with a region or NG
+// without one. A detector without a threshold finds none.
+func (i *Inspection) Regions() ([]region.Region, *picture.Gray) {
+	mask := picture.NewGray(i.Width, i.Height)
+	if !i.HasThreshold {
+		return nil, mask
+	}
+	regions, found := region.Find(i.segmentation.resize(i.Width, i.Height), i.Width, i.Height, i.pixelThreshold, i.settings)
+	for k, in := range found {
+		mask.Pix[k] = 255 * in
+	}
+	return regions, mask
 }
 
 // Inspect inspects a picture of any size. It becomes RGB as by
@@ -116,38 +154,39 @@ func (d *Detector) InspectRGB(p *picture.RGB) (*Inspection, error) {
 	if p.Width < 1 || p.Height < 1 || len(p.Pix) != 3*p.Width*p.Height {
 		return nil, fmt.Errorf("%w: %d values for %d×%d pixels in RGB", ErrPicture, len(p.Pix), p.Width, p.Height)
 	}
-	how := d.record.Preprocessing
-	small := p
-	if p.Width != how.Width || p.Height != how.Height {
-		small = p.Resize(how.Width, how.Height)
+	how, settings := d.record.Preprocessing, d.record.Regions
+	width, height := how.scaled(p.Width, p.Height)
+	if width > picture.DefaultMaxPixels/height {
+		return nil, fmt.Errorf("%w: %w: %d×%d, as tiles of %d pixels are seen", ErrPicture, picture.ErrTooLarge, width, height, how.Tile)
 	}
-	input := make([]float32, 3*how.Width*how.Height)
-	small.Normalize(input, how.Mean, how.Std)
-
-	i := &Inspection{Width: p.Width, Height: p.Height}
+	i := &Inspection{Width: p.Width, Height: p.Height, scaledWidth: width, scaledHeight: height, settings: settings}
+	roi := i.roi(width, height)
+	if roi != nil && !slices.Contains(roi, 1) {
+		return nil, fmt.Errorf("%w: the ROI leaves nothing of a picture of %d×%d pixels", ErrPicture, p.Width, p.Height)
+	}
+	if p.Width != width || p.Height != height {
+		p = p.Resize(width, height)
+	}
 	var err error
-	if i.segmentation, i.dest, i.Elapsed, err = d.run(input); err != nil {
+	if i.segmentation, i.dest, i.Elapsed, err = d.inspectScaled(p); err != nil {
 		return nil, err
 	}
-	i.Score = metric.TopMean(i.Map(how.Width, how.Height), scorePixels)
-	i.DeSTScore = metric.TopMean(i.DeSTMap(how.Width, how.Height), scorePixels)
+	i.Score = scoreOf(i.segmentation.resize(width, height), roi)
+	i.DeSTScore = scoreOf(i.dest.resize(width, height), roi)
 	if !finite(i.Score) || !finite(i.DeSTScore) {
 		return nil, fmt.Errorf("%w: the scores are %v and %v; train the detector again", ErrTensors, i.Score, i.DeSTScore)
 	}
 	if t := d.record.Threshold; t != nil {
 		i.Threshold, i.HasThreshold, i.Anomalous = t.Image, true, i.Score > t.Image
+		i.pixelThreshold = t.Pixel
 	}
 	return i, nil
 }
 
 // run takes a normalised picture, 3×Height×Width, through the networks.
 func (d *Detector) run(input []float32) (segmentation, dest coarseMap, elapsed time.Duration, err error) {
-	how := d.record.Preprocessing
-	newMap := func() coarseMap {
-		width, height := how.Width/network.MapStride, how.Height/network.MapStride
-		return coarseMap{width: width, height: height, values: make([]float32, width*height)}
-	}
-	segmentation, dest = newMap(), newMap()
+	width, height := d.record.Preprocessing.Width/network.MapStride, d.record.Preprocessing.Height/network.MapStride
+	segmentation, dest = newCoarseMap(width, height), newCoarseMap(width, height)
 
 	d.mu.Lock()
 	defer d.mu.Unlock()

@@ -14,6 +14,7 @@ type Option func(*options)
 
 type options struct {
 	engine engine.Engine
+	change []func(*Record)
 	engine.Options
 }
 
@@ -28,6 +29,13 @@ func WithThreads(n int) Option { return func(o *options) { o.Threads = max(n, 0)
 // WithEngine sets the engine. Without it, or if e is nil, it is
 // NewEngine("auto").
 func WithEngine(e engine.Engine) Option { return func(o *options) { o.engine = e } }
+
+// WithRecord changes a detector's record for this use of it, as [Update] does in its
+// file: other thresholds, an ROI, tiles. The network size can be changed too. An option
+// may be given several times.
+func WithRecord(change func(*Record)) Option {
+	return func(o *options) { o.change = append(o.change, change) }
+}
 
 // NewEngine returns an engine by name: "onednn", "plain" (portable Go, slow),
 // or "auto" for the fastest that this build has. An engine that this build or

@@ -5,17 +5,19 @@ import (
 	"errors"
 	"fmt"
 	"math"
-	"strings"
 	"time"
 
-	"github.com/destseg/destseg/network"
 	"github.com/destseg/destseg/picture"
+	"github.com/destseg/destseg/region"
 	"github.com/destseg/destseg/train"
 )
 
 // FormatVersion is the version of the record that this package writes. It reads
 // this one and earlier ones.
-const FormatVersion = 1
+//
+// Format 2 has what a program for format 1 would pass over and judge otherwise:
+// Preprocessing.Fit and Regions.
+const FormatVersion = 2
 
 // PillowBilinear is the only way of resizing that detectors have: that of
 // [picture.RGB.Resize].
@@ -24,6 +26,12 @@ const PillowBilinear = "pillow-bilinear"
 // MaxPixels is the largest network size, in pixels, that a detector may have.
 // At that size inspecting takes some gigabytes.
 const MaxPixels = 2048 * 2048
+
+// MaxTile is the largest tile, in pixels of the picture across.
+const MaxTile = 1 << 16
+
+// MaxEnlarged is how many times the pixels of a tile may be enlarged.
+const MaxEnlarged = 4
 
 // MaxText is the largest length, in bytes, of a text in a record.
 const MaxText = 1000
@@ -59,8 +67,9 @@ type Record struct {
 	Precision     string         `json:"precision"`        // of the training
 	Seconds       float64        `json:"training_seconds"` // wall-clock time
 
-	Threshold *Threshold  `json:"threshold,omitempty"` // nil: none set
-	Metrics   *Evaluation `json:"metrics,omitempty"`   // nil: not measured; saved without what names files
+	Threshold *Threshold      `json:"threshold,omitempty"` // nil: none set
+	Regions   region.Settings `json:"regions"`
+	Metrics   *Evaluation     `json:"metrics,omitempty"` // nil: not measured; saved without what names files
 }
 
 // TeacherRecord names the teacher that a detector was trained with. The
@@ -71,14 +80,24 @@ type TeacherRecord struct {
 }
 
 // Preprocessing says what happens to an 8-bit RGB picture before the networks
-// see it: it is resized to Width×Height, both multiples of 32, and every value v
-// of channel c becomes (v/255 − Mean[c]) / Std[c].
+// see it: it is resized, cut or filled up to Width×Height, both multiples of 32, and
+// every value v of channel c becomes (v/255 − Mean[c]) / Std[c].
+//
+// With [picture.Stretch] it is resized to that size. With [picture.Pad] it is resized to
+// the largest size of its own shape that fits in, and its right and lower border repeat
+// in what is left. With [picture.Tiles] it is resized so that Tile of its pixels become
+// Width, and seen in windows of the networks' size that overlap by Overlap of its pixels
+// or more; in the overlap their maps pass linearly into each other. What lies outside
+// the picture enters no map and no score.
 type Preprocessing struct {
-	Width  int        `json:"width"`
-	Height int        `json:"height"`
-	Resize string     `json:"resize"` // [PillowBilinear]
-	Mean   [3]float32 `json:"mean"`
-	Std    [3]float32 `json:"std"`
+	Width   int         `json:"width"`
+	Height  int         `json:"height"`
+	Resize  string      `json:"resize"` // [PillowBilinear]
+	Fit     picture.Fit `json:"fit"`
+	Tile    int         `json:"tile,omitempty"`    // for tiles
+	Overlap int         `json:"overlap,omitempty"` // for tiles, at most half of Tile
+	Mean    [3]float32  `json:"mean"`
+	Std     [3]float32  `json:"std"`
 }
 
 // StandardPreprocessing is that of the published code at a network size.
@@ -87,44 +106,18 @@ func StandardPreprocessing(width, height int) Preprocessing {
 	return Preprocessing{Width: width, Height: height, Resize: PillowBilinear, Mean: mean, Std: std}
 }
 
-// A Threshold separates good from anomalous. Like scores and maps, both values lie
-// in [0,1].
-type Threshold struct {
-	// Image is the largest image score of a good picture.
-	Image float64 `json:"image"`
-	// Pixel is the largest value of the segmentation map at a good place.
-	Pixel float64 `json:"pixel"`
-	// Source tells in a sentence where both come from.
-	Source string `json:"source"`
-}
-
-// Provisional reports whether the threshold is that of [ProvisionalThreshold], which
-// promises no rate of false alarms.
-func (t Threshold) Provisional() bool { return strings.HasPrefix(t.Source, provisional) }
-
 // Check says what is wrong with a record, if anything is; the error wraps
 // [ErrRecord]. It does not look at Format, which [Save] sets.
 func (r Record) Check() error {
-	p := r.Preprocessing
-	if err := (network.Size{Batch: 1, Height: p.Height, Width: p.Width}).Check(); err != nil {
+	if err := r.Preprocessing.check(); err != nil {
 		return fmt.Errorf("%w: preprocessing: %w", ErrRecord, err)
 	}
-	if p.Width > MaxPixels/p.Height {
-		return fmt.Errorf("%w: preprocessing: network size %d×%d has more than %d pixels", ErrRecord, p.Width, p.Height, MaxPixels)
+	if err := r.Regions.Check(); err != nil {
+		return fmt.Errorf("%w: %w", ErrRecord, err)
 	}
-	if p.Resize != PillowBilinear {
-		return fmt.Errorf("%w: preprocessing: resize %q; known is %q", ErrRecord, p.Resize, PillowBilinear)
-	}
-	for c := range 3 {
-		// Negated, so that NaN fails; the bounds keep normalised values finite.
-		if mean, std := p.Mean[c], p.Std[c]; !(math.Abs(float64(mean)) <= 1e3) || !(std >= 1e-3 && std <= 1e3) {
-			return fmt.Errorf("%w: preprocessing: mean %v and std %v of channel %d; they are on the scale of [0,1]", ErrRecord, mean, std, c)
-		}
-	}
-	if t := r.Threshold; t != nil {
-		// Negated, so that NaN fails.
-		if !(t.Image >= 0 && t.Image <= 1 && t.Pixel >= 0 && t.Pixel <= 1) {
-			return fmt.Errorf("%w: thresholds %v and %v; scores and maps lie in [0,1]", ErrRecord, t.Image, t.Pixel)
+	if r.Threshold != nil {
+		if err := r.Threshold.check(); err != nil {
+			return fmt.Errorf("%w: %w", ErrRecord, err)
 		}
 	}
 	for _, text := range r.texts() {
@@ -143,6 +136,9 @@ func (r Record) texts() []string {
 	texts := []string{r.Category, r.Program, r.Textures, r.Engine, r.Precision, r.Teacher.Name, r.Teacher.Digest, r.Pictures.Digest}
 	if r.Threshold != nil {
 		texts = append(texts, r.Threshold.Source)
+		if r.Threshold.Calibration != nil {
+			texts = append(texts, r.Threshold.Calibration.Good.Digest)
+		}
 	}
 	if r.Metrics != nil {
 		texts = append(append(texts, r.Metrics.Engine, r.Metrics.Precision), r.Metrics.Protocol...)

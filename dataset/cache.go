@@ -7,12 +7,12 @@ import (
 	"github.com/destseg/destseg/picture"
 )
 
-// Cache decodes pictures at one size and keeps as many as fit into its limit, the
+// Cache decodes and prepares pictures and keeps as many as fit into its limit, the
 // first ones that came: training sees every picture equally often, so that throwing
 // one out for another would gain nothing. It may be used concurrently.
 type Cache struct {
-	width, height int
-	limit         int64
+	prepare func(*picture.RGB) *picture.RGB
+	limit   int64
 
 	mu      sync.Mutex
 	entries map[string]*entry
@@ -26,17 +26,29 @@ type entry struct {
 	err     error
 }
 
-// NewCache returns a cache of pictures of width×height pixels that keeps at most
-// limit bytes of them; 0 keeps none. It panics if the size is not positive.
-func NewCache(width, height int, limit int64) *Cache {
-	if width < 1 || height < 1 {
-		panic(fmt.Sprintf("dataset: a cache of %d×%d pictures", width, height))
-	}
-	return &Cache{width: width, height: height, limit: limit, entries: make(map[string]*entry)}
+// NewCache returns a cache of pictures as prepare makes them from those in the files,
+// such as [Resized], that keeps at most limit bytes of them; 0 keeps none. prepare may
+// be called concurrently.
+func NewCache(prepare func(*picture.RGB) *picture.RGB, limit int64) *Cache {
+	return &Cache{prepare: prepare, limit: limit, entries: make(map[string]*entry)}
 }
 
-// Get returns the picture in the file at path, decoded by [picture.Open] and resized
-// by [picture.RGB.Resize]. Callers that ask for a file while it is being decoded
+// Resized returns a function that resizes pictures by [picture.RGB.Resize]. It panics if
+// the size is not positive.
+func Resized(width, height int) func(*picture.RGB) *picture.RGB {
+	if width < 1 || height < 1 {
+		panic(fmt.Sprintf("dataset: pictures of %d×%d", width, height))
+	}
+	return func(p *picture.RGB) *picture.RGB {
+		if p.Width == width && p.Height == height {
+			return p
+		}
+		return p.Resize(width, height)
+	}
+}
+
+// Get returns the picture in the file at path, decoded by [picture.Open] and
+// prepared. Callers that ask for a file while it is being decoded
 // wait for that and share the result. The picture belongs to the cache and must not
 // be changed. Errors are those of [picture.Open]; they are not remembered.
 func (c *Cache) Get(path string) (*picture.RGB, error) {
@@ -54,9 +66,8 @@ func (c *Cache) Get(path string) (*picture.RGB, error) {
 	e.picture, e.err = c.load(path)
 
 	c.mu.Lock()
-	size := int64(c.width) * int64(c.height) * 3
-	if e.err == nil && c.used+size <= c.limit {
-		c.used += size
+	if e.err == nil && c.used+int64(len(e.picture.Pix)) <= c.limit {
+		c.used += int64(len(e.picture.Pix))
 	} else {
 		delete(c.entries, path)
 	}
@@ -70,8 +81,5 @@ func (c *Cache) load(path string) (*picture.RGB, error) {
 	if err != nil {
 		return nil, err
 	}
-	if p.Width == c.width && p.Height == c.height {
-		return p, nil
-	}
-	return p.Resize(c.width, c.height), nil
+	return c.prepare(p), nil
 }

@@ -31,7 +31,7 @@ func TestCacheKeepsWhatFits(t *testing.T) {
 		paths = append(paths, filepath.Join(folder, fmt.Sprintf("%d.png", i)))
 		paint(t, paths[i], 10, 6, uint8(10*i))
 	}
-	c := NewCache(4, 4, 2*4*4*3) // room for two
+	c := NewCache(Resized(4, 4), 2*4*4*3) // room for two
 	first := make([]*picture.RGB, 3)
 	for i, path := range paths {
 		p, err := c.Get(path)
@@ -57,7 +57,7 @@ func TestCacheKeepsWhatFits(t *testing.T) {
 func TestCacheDecodesOnce(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "a.png")
 	paint(t, path, 300, 300, 7)
-	c := NewCache(8, 8, 1<<20)
+	c := NewCache(Resized(8, 8), 1<<20)
 	got := make([]*picture.RGB, 8)
 	var wait sync.WaitGroup
 	for i := range got {
@@ -79,7 +79,7 @@ func TestCacheDecodesOnce(t *testing.T) {
 
 func TestCacheForgetsErrors(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "a.png")
-	c := NewCache(8, 8, 1<<20)
+	c := NewCache(Resized(8, 8), 1<<20)
 	if _, err := c.Get(path); !errors.Is(err, fs.ErrNotExist) {
 		t.Fatal(err)
 	}

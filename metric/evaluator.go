@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"math"
 	"slices"
+
+	"github.com/destseg/destseg/region"
 )
 
 // ErrSample is wrapped by the error for every sample or mask that cannot be
@@ -123,7 +125,8 @@ func check(s Sample) (labels []int32, count int, err error) {
 	if !s.Defective {
 		return nil, 0, fmt.Errorf("%w: a good picture whose mask marks a defect; correct the label or the mask", ErrSample)
 	}
-	return Components(s.Mask, s.Width, s.Height)
+	labels, count = region.Label(s.Mask, s.Width, s.Height)
+	return labels, count, nil
 }
 
 // addDefects files the pixels of every component and notes its instance score:

@@ -9,6 +9,8 @@ import (
 	"slices"
 	"strings"
 	"testing"
+
+	"github.com/destseg/destseg/region"
 )
 
 func evaluate(t testing.TB, samples []Sample) *Evaluator {
@@ -154,10 +156,7 @@ func TestCountedPages(t *testing.T) {
 	}
 	want := map[float32]sums{}
 	for _, s := range samples {
-		labels, count, err := Components(s.Mask, width, height)
-		if err != nil {
-			t.Fatal(err)
-		}
+		labels, count := region.Label(s.Mask, width, height)
 		size := make([]float64, count+1)
 		for _, l := range labels {
 			size[l]++

@@ -4,6 +4,8 @@ import (
 	"math"
 	"slices"
 	"sort"
+
+	"github.com/destseg/destseg/region"
 )
 
 // twin computes every figure straight from its definition, threshold by
@@ -191,29 +193,15 @@ func twinIAP(scores []float64, truth []bool, instances [][]float64) (iap, iap90 
 	return new(sum / float64(n)), iap90
 }
 
-// twinComponents floods every component in turn, in raster order of its first
-// pixel, and returns the pixels of each.
+// twinComponents returns the pixels of each component, in raster order of their
+// first pixels.
 func twinComponents(mask []uint8, width, height int) [][]int {
-	var components [][]int
-	seen := make([]bool, len(mask))
-	for start, m := range mask {
-		if m == 0 || seen[start] {
-			continue
+	labels, count := region.Label(mask, width, height)
+	components := make([][]int, count)
+	for i, label := range labels {
+		if label != 0 {
+			components[label-1] = append(components[label-1], i)
 		}
-		seen[start] = true
-		pixels := []int{start}
-		for i := 0; i < len(pixels); i++ {
-			x, y := pixels[i]%width, pixels[i]/width
-			for ny := max(y-1, 0); ny <= min(y+1, height-1); ny++ {
-				for nx := max(x-1, 0); nx <= min(x+1, width-1); nx++ {
-					if j := ny*width + nx; mask[j] != 0 && !seen[j] {
-						seen[j] = true
-						pixels = append(pixels, j)
-					}
-				}
-			}
-		}
-		components = append(components, pixels)
 	}
 	return components
 }

@@ -1,6 +1,9 @@
 package picture
 
-import "fmt"
+import (
+	"fmt"
+	"math"
+)
 
 // ResizeMap writes a map of height×width values (rows from the top) at the size
 // toHeight×toWidth to dst: bilinear, pixel centres at halves, and no filter when
@@ -8,11 +11,21 @@ import "fmt"
 // by which the method brings an anomaly map to the size of its picture. It panics
 // if a map is empty or shorter than its size says. src and dst must not overlap.
 func ResizeMap(src []float32, width, height, toWidth, toHeight int, dst []float32) {
+	ResizeMapPart(src, width, height, float64(width), float64(height), toWidth, toHeight, dst)
+}
+
+// ResizeMapPart is [ResizeMap] for the upper left part of a map, partHeight×partWidth
+// values, which need not be whole numbers. Values that lie outside of it entirely have
+// no influence. It panics if the part is empty or larger than the map.
+func ResizeMapPart(src []float32, width, height int, partWidth, partHeight float64, toWidth, toHeight int, dst []float32) {
 	if width < 1 || height < 1 || toWidth < 1 || toHeight < 1 {
 		panic(fmt.Sprintf("picture: resize of an empty map: %d×%d to %d×%d", width, height, toWidth, toHeight))
 	}
+	if !(partWidth > 0 && partHeight > 0 && partWidth <= float64(width) && partHeight <= float64(height)) {
+		panic(fmt.Sprintf("picture: resize of %v×%v of a map of %d×%d", partWidth, partHeight, width, height))
+	}
 	src, dst = src[:width*height], dst[:toWidth*toHeight]
-	columns, rows := between(width, toWidth), between(height, toHeight)
+	columns, rows := between(partWidth, toWidth), between(partHeight, toHeight)
 
 	// Each source row is stretched once: the two that the last output row lay
 	// between are kept.
@@ -44,15 +57,17 @@ type place struct {
 	atFirst, atSecond float32
 }
 
-// between places the centres of m positions among n.
-func between(n, m int) []place {
+// between places the centres of m positions among the first n, which may end within
+// one.
+func between(n float64, m int) []place {
 	places := make([]place, m)
-	scale := float64(n) / float64(m)
+	scale := n / float64(m)
+	last := int(math.Ceil(n)) - 1
 	for i := range places {
 		at := max((float64(i)+0.5)*scale-0.5, 0)
-		first := min(int(at), n-1)
+		first := min(int(at), last)
 		fraction := float32(at - float64(first))
-		places[i] = place{first, min(first+1, n-1), 1 - fraction, fraction}
+		places[i] = place{first, min(first+1, last), 1 - fraction, fraction}
 	}
 	return places
 }

@@ -54,7 +54,8 @@ func (r *trainer) look(state training.Tensors) ([]Glimpse, error) {
 			return nil, err
 		}
 		s := Glimpse{Width: r.Recipe.Width / network.MapStride, Height: r.Recipe.Height / network.MapStride}
-		if s.Picture, s.Mask, err = r.source.generator.Picture(firstGlimpse+uint64(i), good); err != nil {
+		number := uint64(firstGlimpse + i)
+		if s.Picture, s.Mask, err = r.source.generator.Picture(number, r.Recipe.window(good, number)); err != nil {
 			return nil, fmt.Errorf("%s: %w", path, err)
 		}
 		s.Segmentation, s.DeST = make([]float32, s.Width*s.Height), make([]float32, s.Width*s.Height)

@@ -66,7 +66,7 @@ func (s source) sample(inputs training.Tensors, i int, number uint64, path strin
 		return v[i*channels*pixels:][:channels*pixels]
 	}
 	dst := synth.Sample{Clean: part(network.Clean, 3), Corrupted: part(network.Corrupted, 3), Mask: part(network.Mask, 1)}
-	if err := s.generator.Sample(dst, number, good); err != nil {
+	if err := s.generator.Sample(dst, number, s.recipe.window(good, number)); err != nil {
 		return fmt.Errorf("%s: %w", path, err)
 	}
 	return nil

@@ -4,9 +4,11 @@ import (
 	"errors"
 	"fmt"
 	"math"
+	"math/rand/v2"
 
 	"github.com/destseg/destseg/internal/training"
 	"github.com/destseg/destseg/network"
+	"github.com/destseg/destseg/picture"
 	"github.com/destseg/destseg/synth"
 )
 
@@ -17,6 +19,12 @@ type Recipe struct {
 	Width  int `json:"width"` // network size in pixels, multiples of 32
 	Height int `json:"height"`
 	Batch  int `json:"batch"` // pictures a step
+
+	// Fit says how pictures come to the network size. With [picture.Tiles] each sample
+	// is a random window of a picture that is resized so that Tile of its pixels are
+	// as wide as the network sees.
+	Fit  picture.Fit `json:"fit"`
+	Tile int         `json:"tile"`
 
 	StudentSteps      int `json:"student_steps"`      // of stage 1
 	SegmentationSteps int `json:"segmentation_steps"` // of stage 2
@@ -97,6 +105,9 @@ func (r Recipe) Check() error {
 	if pixels := MaxPixels / r.Batch; r.Width > pixels/r.Height { // divided, lest it overflow
 		return fmt.Errorf("%w: %d pictures of %d×%d have more than %d pixels; shrink them or the batch", ErrRecipe, r.Batch, r.Width, r.Height, MaxPixels)
 	}
+	if r.Fit > picture.Tiles || r.Fit == picture.Tiles && r.Tile < max(1, r.Width/4) { // enlarged too far
+		return fmt.Errorf("%w: fit %v with tiles of %d pixels; they have at least a quarter of the network size", ErrRecipe, r.Fit, r.Tile)
+	}
 	for _, steps := range []int{r.StudentSteps, r.SegmentationSteps} {
 		if steps < 0 || steps > MaxSteps {
 			return fmt.Errorf("%w: %d steps of a stage; it takes 0 to %d", ErrRecipe, steps, MaxSteps)
@@ -132,4 +143,27 @@ func (r Recipe) Check() error {
 
 func (r Recipe) size() network.Size {
 	return network.Size{Batch: r.Batch, Height: r.Height, Width: r.Width}
+}
+
+// Prepare brings a picture to what samples are made from: its fit's size, and at least
+// the network size, filled up as by [picture.RGB.Window].
+func (r Recipe) Prepare(p *picture.RGB) *picture.RGB {
+	width, height := r.Fit.Scaled(p.Width, p.Height, r.Width, r.Height, r.Tile)
+	if p.Width != width || p.Height != height {
+		p = p.Resize(width, height)
+	}
+	if wide, high := max(width, r.Width), max(height, r.Height); width != wide || height != high {
+		p = p.Window(0, 0, wide, high)
+	}
+	return p
+}
+
+// window cuts from a prepared picture what sample number shows.
+func (r Recipe) window(p *picture.RGB, number uint64) *picture.RGB {
+	if p.Width == r.Width && p.Height == r.Height {
+		return p
+	}
+	// A source of its own, lest tiles change what else a seed means.
+	random := rand.New(rand.NewPCG(^r.Seed, number))
+	return p.Window(random.IntN(p.Width-r.Width+1), random.IntN(p.Height-r.Height+1), r.Width, r.Height)
 }

@@ -35,7 +35,7 @@ type Config struct {
 
 	Teacher  map[string][]float32 // values by published name; all others start at random
 	Good     []string             // paths of the good pictures, at least one
-	Pictures *dataset.Cache       // at the recipe's size; nil: one of 1 GiB
+	Pictures *dataset.Cache       // as Recipe.Prepare makes them; nil: one of 1 GiB
 	Textures synth.Textures       // nil: procedural ones; told apart by a method Digest, if they have one, or by type
 	Loaders  int                  // goroutines that prepare pictures; 0: one a processor
 
@@ -145,7 +145,7 @@ func newTrainer(ctx context.Context, c Config) (*trainer, error) {
 		return nil, fmt.Errorf("%w: there are none", ErrPictures)
 	}
 	if c.Pictures == nil {
-		c.Pictures = dataset.NewCache(c.Recipe.Width, c.Recipe.Height, usualCache)
+		c.Pictures = dataset.NewCache(c.Recipe.Prepare, usualCache)
 	}
 	if c.Every <= 0 {
 		c.Every = 100

@@ -67,7 +67,7 @@ func tiny(t *testing.T, pictures int) Config {
 	r.Width, r.Height, r.Batch, r.StudentSteps, r.SegmentationSteps = 32, 32, 4, 3, 3
 	return Config{
 		Engine: fast(t), Options: engine.Options{Precision: engine.Float32, Threads: 2}, Recipe: r,
-		Good: drawParts(t, pictures), Pictures: dataset.NewCache(r.Width, r.Height, 1<<20), Loaders: 2, Every: 100,
+		Good: drawParts(t, pictures), Pictures: dataset.NewCache(r.Prepare, 1<<20), Loaders: 2, Every: 100,
 	}
 }
 
@@ -490,5 +490,60 @@ func rewrite(t *testing.T, path string, f *weights.File) {
 	t.Helper()
 	if err := weights.WriteFile(path, f); err != nil {
 		t.Fatal(err)
+	}
+}
+
+// TestFit checks what of a picture samples show, for each fit.
+func TestFit(t *testing.T) {
+	p := picture.NewRGB(100, 70)
+	for i := range p.Pix {
+		p.Pix[i] = uint8(i / 3 * 7)
+	}
+	r := Published("")
+	r.Width, r.Height, r.Seed = 64, 32, 5
+	if got := r.Prepare(p); !slices.Equal(got.Pix, p.Resize(64, 32).Pix) || r.window(got, 1) != got {
+		t.Error("stretched otherwise")
+	}
+	r.Fit = picture.Pad
+	if got := r.Prepare(p); !slices.Equal(got.Pix, p.Resize(46, 32).Window(0, 0, 64, 32).Pix) || r.window(got, 1) != got {
+		t.Error("padded otherwise")
+	}
+	r.Fit, r.Tile = picture.Tiles, 64
+	if r.Prepare(p) != p {
+		t.Error("tiles at the picture's own scale take another picture")
+	}
+	seen := map[string]bool{}
+	for number := range uint64(40) {
+		w := r.window(p, number)
+		if !slices.Equal(w.Pix, r.window(p, number).Pix) || w.Width != 64 || w.Height != 32 {
+			t.Fatal("the same sample shows something else")
+		}
+		seen[string(w.Pix)] = true
+		found := false
+		for y := range 70 - 32 + 1 {
+			for x := range 100 - 64 + 1 {
+				found = found || slices.Equal(p.Window(x, y, 64, 32).Pix, w.Pix)
+			}
+		}
+		if !found {
+			t.Fatal("a sample shows no part of the picture")
+		}
+	}
+	if len(seen) < 20 {
+		t.Errorf("40 samples show %d parts", len(seen))
+	}
+	r.Tile = 128 // at half its size, less than the network's
+	if got := r.Prepare(p); !slices.Equal(got.Pix, p.Resize(50, 35).Window(0, 0, 64, 35).Pix) {
+		t.Error("a small picture is filled up otherwise")
+	}
+	for _, bad := range []Recipe{{Fit: picture.Tiles}, {Fit: picture.Tiles, Tile: 15}, {Fit: 9}} {
+		recipe := r
+		recipe.Fit, recipe.Tile = bad.Fit, bad.Tile
+		if err := recipe.Check(); !errors.Is(err, ErrRecipe) {
+			t.Errorf("%v with tiles of %d: %v", bad.Fit, bad.Tile, err)
+		}
+	}
+	if err := r.Check(); err != nil {
+		t.Error(err)
 	}
 }

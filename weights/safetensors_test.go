@@ -189,6 +189,19 @@ func equalFiles(t *testing.T, got, want *File) {
 	}
 }
 
+// TestLengthLikePickle opens files that begin, by the length of their header, with the
+// bytes that begin a pickle.
+func TestLengthLikePickle(t *testing.T) {
+	for high := byte(2); high <= 5; high++ {
+		length := int(high)<<8 | 0x80
+		text := `{"a":{"dtype":"U8","shape":[1],"data_offsets":[0,1]}}`
+		b := header(text+strings.Repeat(" ", length-len(text)), "x")
+		if f, err := read(bytes.NewReader(b), int64(len(b))); err != nil || len(f.Tensors) != 1 {
+			t.Errorf("a header of %d bytes: %v", length, err)
+		}
+	}
+}
+
 func TestWriteRefuses(t *testing.T) {
 	one := FromFloat32([]int{1}, []float32{1})
 	for name, f := range map[string]*File{

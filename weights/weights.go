@@ -87,10 +87,10 @@ func read(r io.ReaderAt, size int64) (*File, error) {
 	}
 	text := bytes.ToLower(bytes.TrimLeft(head, " \t\r\n"))
 	switch {
+	case looksLikeSafetensors(head): // first, for the length of its header may look like the mark of a pickle
+		return ReadSafetensors(r, size)
 	case looksLikeTorch(head):
 		return ReadTorch(r, size)
-	case looksLikeSafetensors(head):
-		return ReadSafetensors(r, size)
 	case len(head) >= 262 && string(head[257:262]) == "ustar":
 		return nil, fmt.Errorf("%w: this is a tar archive, as PyTorch wrote before 2017; "+
 			"take a newer download, or load and save it again with PyTorch", ErrUnsupported)

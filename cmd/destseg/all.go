@@ -69,7 +69,7 @@ func (t *tally) err() error {
 
 // measureAll measures detectors on their categories. The jobs of a category follow
 // each other. Those that fail, or that leave pictures out, are tallied.
-func (o computing) measureAll(ctx context.Context, c *console, t *tally, layout string, jobs []job) ([]measuredRun, error) {
+func measureAll(ctx context.Context, c *console, open func(detector string) (*destseg.Detector, error), t *tally, layout string, jobs []job) ([]measuredRun, error) {
 	var runs []measuredRun
 	var set *dataset.Set
 	for i, j := range jobs {
@@ -83,7 +83,7 @@ func (o computing) measureAll(ctx context.Context, c *console, t *tally, layout 
 		}
 		var e destseg.Evaluation
 		if err == nil {
-			e, err = o.measure(ctx, c, j.detector, set)
+			e, err = measure(ctx, c, open, j.detector, set)
 		}
 		if ctx.Err() != nil {
 			return nil, errInterrupted
@@ -101,8 +101,8 @@ func (o computing) measureAll(ctx context.Context, c *console, t *tally, layout 
 }
 
 // measure measures one detector.
-func (o computing) measure(ctx context.Context, c *console, detector string, set *dataset.Set) (destseg.Evaluation, error) {
-	d, err := o.open(detector)
+func measure(ctx context.Context, c *console, open func(string) (*destseg.Detector, error), detector string, set *dataset.Set) (destseg.Evaluation, error) {
+	d, err := open(detector)
 	if err != nil {
 		return destseg.Evaluation{}, err
 	}

@@ -241,7 +241,7 @@ func (o benchOptions) measureLoader(ctx context.Context, c *console, data string
 	recipe := usual.recipe(set.Category)
 	config := train.Config{
 		Recipe: recipe, Loaders: o.loaders,
-		Pictures: dataset.NewCache(recipe.Width, recipe.Height, usual.cache),
+		Pictures: dataset.NewCache(recipe.Prepare, usual.cache),
 	}
 	if config.Good, err = goodPictures(set); err != nil {
 		return nil, err

@@ -106,14 +106,15 @@ func (o demoOptions) run(ctx context.Context, c *console) error {
 	if err != nil {
 		return err
 	}
-	d, err := o.open(o.output)
+	d, err := o.computing.open(o.output)
 	if err != nil {
 		return err
 	}
 	defer d.Close()
-	painter, examples := newPainter(marked, set.Test), newSheet(set.Test)
+	b := brushOf(d.Record())
+	painter, examples := newPainter(marked, set.Test, b), newSheet(set.Test, b)
 	evaluation, err := evaluate(ctx, c, d, set, func(t destseg.TestedPicture) {
-		painter.paint(t)
+		painter.add(t)
 		examples.add(t)
 	})
 	if err != nil {

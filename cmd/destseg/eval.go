@@ -22,6 +22,7 @@ type evalOptions struct {
 	layout   string
 	all      bool
 	report   reportOptions
+	use
 	computing
 }
 
@@ -60,10 +61,11 @@ end and does not keep the others from being measured.`,
 	f := command.Flags()
 	f.SortFlags = false
 	f.StringVar(&o.json, "json", "", "`FILE` for all figures and scores as JSON, - for the standard output\nin place of the table; the format may change until version 1.0")
-	f.StringVar(&o.overlays, "overlays", "", "`DIR` for the test pictures with the map painted over them\nand the truth outlined")
+	f.StringVar(&o.overlays, "overlays", "", "`DIR` for the test pictures with the map painted over them,\nregions and the truth outlined")
 	f.BoolVar(&o.all, "all", false, "measure the detectors of every category under DATA")
 	reportFlags(f, &o.report)
 	layoutFlag(f, &o.layout)
+	o.use.flags(f)
 	computingFlags(f, &o.computing)
 	return command
 }
@@ -76,7 +78,7 @@ func (o evalOptions) run(ctx context.Context, c *console, detector, data string)
 	if len(set.Test) == 0 {
 		return fmt.Errorf("%s: no test pictures; put good ones into test/good, defective ones into test/KIND and their masks into ground_truth/KIND", data)
 	}
-	d, err := o.open(detector)
+	d, err := o.use.open(c, o.computing, detector)
 	if err != nil {
 		return err
 	}
@@ -84,7 +86,7 @@ func (o evalOptions) run(ctx context.Context, c *console, detector, data string)
 	if err := outputFolder(o.overlays); err != nil {
 		return err
 	}
-	marked := newPainter(o.overlays, set.Test)
+	marked := newPainter(o.overlays, set.Test, brushOf(d.Record()))
 	if err := keepInputs(append([]string{o.json}, marked.files...), append(testFiles(set), detector)); err != nil {
 		return err
 	}
@@ -94,7 +96,7 @@ func (o evalOptions) run(ctx context.Context, c *console, detector, data string)
 	}
 	defer out.discard()
 
-	evaluation, err := evaluate(ctx, c, d, set, marked.paint)
+	evaluation, err := evaluate(ctx, c, d, set, marked.add)
 	if err != nil {
 		return err
 	}
@@ -219,19 +221,17 @@ func formatVerdicts(scores []destseg.PictureScore, t destseg.Threshold) string {
 		t.Image, rejected, good, missed, defective)
 }
 
-// truthColour outlines what a mask marks.
-var truthColour = [3]uint8{0, 230, 255}
-
 // A painter writes test pictures with their map painted over them and their defects
 // outlined.
 type painter struct {
+	brush
 	files     []string // for the pictures that are still to come; none without a folder
 	unwritten []error
 }
 
 // newPainter returns a painter into a folder, or one that does nothing if it is "".
-func newPainter(folder string, samples []dataset.Sample) *painter {
-	p := new(painter)
+func newPainter(folder string, samples []dataset.Sample, b brush) *painter {
+	p := &painter{brush: b}
 	if folder == "" {
 		return p
 	}
@@ -245,8 +245,8 @@ func newPainter(folder string, samples []dataset.Sample) *painter {
 	return p
 }
 
-// paint takes the next picture.
-func (p *painter) paint(t destseg.TestedPicture) {
+// add takes the next picture.
+func (p *painter) add(t destseg.TestedPicture) {
 	if len(p.files) == 0 {
 		return
 	}
@@ -255,17 +255,8 @@ func (p *painter) paint(t destseg.TestedPicture) {
 	if t.Inspection == nil {
 		return
 	}
-	painted := outlineTruth(overlay(t.Picture, t.Inspection), t.Mask)
+	painted := outlineTruth(p.paint(t.Picture, t.Inspection), t.Mask)
 	if err := picture.WritePNG(file, painted.Image()); err != nil {
 		p.unwritten = append(p.unwritten, err)
 	}
-}
-
-// outlineTruth returns a picture with the contours of what its mask marks; a nil
-// mask marks nothing.
-func outlineTruth(p *picture.RGB, mask *picture.Gray) *picture.RGB {
-	if mask == nil {
-		return p
-	}
-	return picture.Outline(p, mask.Binary().ResizeNearest(p.Width, p.Height), truthColour)
 }

@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/destseg/destseg"
 	"github.com/destseg/destseg/dataset"
 )
 
@@ -23,7 +24,8 @@ func (o evalOptions) runAll(ctx context.Context, c *console, folder, root string
 		return err
 	}
 	jobs := assign(c, &t, sets, found, folder)
-	runs, err := o.measureAll(ctx, c, &t, o.layout, jobs)
+	open := func(detector string) (*destseg.Detector, error) { return o.use.open(c, o.computing, detector) }
+	runs, err := measureAll(ctx, c, open, &t, o.layout, jobs)
 	if err != nil {
 		return err
 	}

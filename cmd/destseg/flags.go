@@ -193,23 +193,31 @@ func countFlag(f *pflag.FlagSet, to *int, least, most int, name, usage string) {
 	f.Var(value[int]{to, "N", parse, strconv.Itoa}, name, usage)
 }
 
-// thresholdFlag defines a flag for a number from 0 to 1, as scores are, that may be
-// left out: *to stays nil then.
-func thresholdFlag(f *pflag.FlagSet, to **float64, name, usage string) {
-	parse := func(s string) (*float64, error) {
-		x, err := strconv.ParseFloat(s, 64)
-		if err != nil || !(x >= 0 && x <= 1) {
-			return nil, errors.New("expected a number from 0 to 1")
-		}
-		return &x, nil
+// optionalFlag defines a flag that may be left out: *to stays nil then.
+func optionalFlag[T any](f *pflag.FlagSet, to **T, kind, name, usage string, parse func(string) (T, error)) {
+	parseTo := func(s string) (*T, error) {
+		x, err := parse(s)
+		return &x, err
 	}
-	print := func(x *float64) string {
+	print := func(x *T) string {
 		if x == nil {
 			return ""
 		}
-		return strconv.FormatFloat(*x, 'g', -1, 64)
+		return fmt.Sprint(*x)
 	}
-	f.Var(value[*float64]{to, "X", parse, print}, name, usage)
+	f.Var(value[*T]{to, kind, parseTo, print}, name, usage)
+}
+
+// thresholdFlag defines a flag for a number from 0 to 1, as scores are, that may be
+// left out.
+func thresholdFlag(f *pflag.FlagSet, to **float64, name, usage string) {
+	optionalFlag(f, to, "X", name, usage, func(s string) (float64, error) {
+		x, err := strconv.ParseFloat(s, 64)
+		if err != nil || !(x >= 0 && x <= 1) {
+			return 0, errors.New("expected a number from 0 to 1")
+		}
+		return x, nil
+	})
 }
 
 // A choice of engine, and how it computes.
@@ -252,6 +260,75 @@ func fractionFlag(f *pflag.FlagSet, to *float64, name, usage string) {
 		x, err := strconv.ParseFloat(s, 64)
 		if err != nil || !(x > 0 && x <= 1) {
 			return 0, errors.New("expected a number above 0 and up to 1")
+		}
+		return x, nil
+	}
+	print := func(x float64) string { return strconv.FormatFloat(x, 'g', -1, 64) }
+	f.Var(value[float64]{to, "X", parse, print}, name, usage)
+}
+
+// A holdout says how many good pictures training holds back.
+type holdout struct {
+	auto  bool
+	count int
+	share float64 // of all, if it is not 0
+}
+
+func (h holdout) String() string {
+	switch {
+	case h.auto:
+		return "auto"
+	case h.share > 0:
+		return strconv.FormatFloat(100*h.share, 'g', 6, 64) + "%"
+	}
+	return strconv.Itoa(h.count)
+}
+
+// of returns how many of n pictures are held back.
+func (h holdout) of(n int) int {
+	const (
+		few  = 20 // of fewer every one is needed for training
+		some = 5
+	)
+	switch {
+	case h.auto && n < few:
+		return 0
+	case h.auto:
+		return max(n/10, some)
+	case h.share > 0:
+		return int(math.Round(h.share * float64(n)))
+	}
+	return h.count
+}
+
+func holdoutFlag(f *pflag.FlagSet, to *holdout) {
+	parse := func(s string) (holdout, error) {
+		if s == "auto" {
+			return holdout{auto: true}, nil
+		}
+		if number, ok := strings.CutSuffix(s, "%"); ok {
+			if x, err := strconv.ParseFloat(number, 64); err == nil && x > 0 && x < 100 {
+				return holdout{share: x / 100}, nil
+			}
+		} else if n, err := strconv.Atoi(s); err == nil && n >= 0 {
+			return holdout{count: n}, nil
+		}
+		return holdout{}, errors.New("expected a number of pictures, a share as in 10%, or auto")
+	}
+	f.Var(value[holdout]{to, "N", parse, holdout.String}, "holdout",
+		"good pictures to hold back for the threshold: a number, a share as\nin 10%, or auto: 10 % and at least 5, none of fewer than 20")
+}
+
+// shareFlag defines a flag for a share, above 0 and below 1, or up to it.
+func shareFlag(f *pflag.FlagSet, to *float64, name, usage string, whole bool) {
+	parse := func(s string) (float64, error) {
+		number, percent := strings.CutSuffix(s, "%")
+		x, err := strconv.ParseFloat(number, 64)
+		if percent {
+			x /= 100
+		}
+		if err != nil || !(x > 0 && x <= 1) || x == 1 && !whole {
+			return 0, errors.New("expected a share, as in 0.01 or 1%")
 		}
 		return x, nil
 	}

@@ -62,7 +62,7 @@ func info(c *console, path string, asJSON bool) error {
 		{"category", record.Category},
 		{"made", fmt.Sprintf("%s by destseg %s", record.Created.Format("2006-01-02 15:04 MST"), record.Program)},
 		{"networks", fmt.Sprintf("%s, %s numbers", formatCount(len(values), "tensor"), group(int64(parameters)))},
-		{"network size", pixels(size{record.Preprocessing.Width, record.Preprocessing.Height})},
+		fitRow(record.Preprocessing),
 		{"trained on", fmt.Sprintf("%s, digest %.12s", formatCount(record.Pictures.Count, "good picture"), record.Pictures.Digest)},
 		{"recipe", fmt.Sprintf("%d+%d steps of %d, seed %d", r.StudentSteps, r.SegmentationSteps, r.Batch, r.Seed)},
 		{"", fmt.Sprintf("rates %g (student), %g (res), %g (head), momentum %g, weight decay %g", r.StudentRate, r.ResRate, r.HeadRate, r.Momentum, r.WeightDecay)},
@@ -70,7 +70,7 @@ func info(c *console, path string, asJSON bool) error {
 		{"teacher", fmt.Sprintf("%s, digest %.12s", record.Teacher.Name, record.Teacher.Digest)},
 		{"computed by", fmt.Sprintf("%s in %s, in %s", record.Engine, record.Precision, formatTime(time.Duration(record.Seconds*float64(time.Second))))},
 	}
-	rows = append(rows, thresholdRows(record.Threshold)...)
+	rows = append(append(rows, thresholdRows(record.Threshold)...), settingsRows(record.Regions)...)
 	fmt.Fprint(c.out, formatList(rows))
 	if record.Metrics != nil {
 		fmt.Fprintf(c.out, "\n%s", formatEvaluation(*record.Metrics, nil, 0))

@@ -6,7 +6,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"image"
 	"io"
 	"path/filepath"
 	"runtime"
@@ -14,16 +13,19 @@ import (
 	"strings"
 
 	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
 
 	"github.com/destseg/destseg"
 	"github.com/destseg/destseg/dataset"
 	"github.com/destseg/destseg/picture"
+	"github.com/destseg/destseg/region"
 )
 
 type predictOptions struct {
-	format, output            string
-	overlays, masks           string // folders; empty for none
-	threshold, pixelThreshold *float64
+	format, output        string
+	overlays, masks, maps string // folders; empty for none
+	mapFormat             picture.MapFormat
+	use
 	computing
 }
 
@@ -34,8 +36,13 @@ func newPredict(c *console) *cobra.Command {
 		Short: "Judges pictures",
 		Long: `predict inspects pictures, given as files, folders (with those below them) or
 patterns, and prints one line for each as soon as it is done: its score, the
-threshold, the verdict (OK, or NG for not good), the size, where the anomaly map
-is highest, and the milliseconds that the networks took.
+threshold, the verdict (OK, or NG for not good), by how much the score exceeds the
+threshold, the size, where the anomaly map is highest, the regions where it is above
+the pixel threshold, and the milliseconds that the networks took.
+
+The score decides alone; regions tell where. Each has its area and place in pixels of
+the picture, its highest and mean value, and a polygon: its border, then its holes.
+What is not said by flags is as the detector has it.
 
 Pictures that cannot be read get a line with their error and are listed at the
 end; the others are done all the same, and the exit status is 1. The format may
@@ -53,12 +60,26 @@ Transparency is ignored: the colour stored under transparent pixels is judged.`,
 	f.SortFlags = false
 	choiceFlag(f, &o.format, "format", "KIND", "of the lines: jsonl or csv (default: as the output is called, else jsonl)", "jsonl", "csv")
 	f.StringVarP(&o.output, "output", "o", "", "`FILE` to write instead of the standard output;\nit appears when all is done")
-	f.StringVar(&o.overlays, "overlays", "", "`DIR` for the pictures with the anomaly map painted over them")
-	f.StringVar(&o.masks, "masks", "", "`DIR` for masks, white where the map is above the pixel threshold")
-	thresholdFlag(f, &o.threshold, "threshold", "from 0 to 1; scores above it are NG (default: the detector's)")
-	thresholdFlag(f, &o.pixelThreshold, "pixel-threshold", "from 0 to 1; for the masks (default: the detector's)")
+	f.StringVar(&o.overlays, "overlays", "", "`DIR` for the pictures with the anomaly map painted over them,\nregions outlined")
+	f.StringVar(&o.masks, "masks", "", "`DIR` for masks, white in the regions")
+	f.StringVar(&o.maps, "maps", "", "`DIR` for the anomaly maps themselves")
+	mapFormatFlag(f, &o.mapFormat)
+	o.use.flags(f)
 	computingFlags(f, &o.computing)
 	return command
+}
+
+func mapFormatFlag(f *pflag.FlagSet, to *picture.MapFormat) {
+	parse := func(s string) (picture.MapFormat, error) {
+		for known := picture.PNG16; known <= picture.NPY; known++ {
+			if s == known.String() {
+				return known, nil
+			}
+		}
+		return 0, errors.New("expected png16, tiff or npy")
+	}
+	f.Var(value[picture.MapFormat]{to, "KIND", parse, picture.MapFormat.String}, "map-format",
+		"of the maps: png16 (0 to 65535 for 0 to 1), tiff or npy (float32)")
 }
 
 func (o predictOptions) run(ctx context.Context, c *console, detector string, args []string) error {
@@ -66,7 +87,7 @@ func (o predictOptions) run(ctx context.Context, c *console, detector string, ar
 	if o.format, err = o.lineFormat(); err != nil {
 		return err
 	}
-	if err := errors.Join(outsideInputs(o.overlays, args), outsideInputs(o.masks, args)); err != nil {
+	if err := errors.Join(outsideInputs(o.overlays, args), outsideInputs(o.masks, args), outsideInputs(o.maps, args)); err != nil {
 		return err
 	}
 	paths, failures := dataset.Expand(args)
@@ -78,18 +99,18 @@ func (o predictOptions) run(ctx context.Context, c *console, detector string, ar
 		return listed(bad)
 	}
 	files := o.files(paths)
-	if err := keepInputs(outputs(o.output, files), append(paths, detector)); err != nil {
+	if err := keepInputs(outputs(o.output, files), append(paths, detector, o.roi)); err != nil {
 		return err
 	}
-	d, err := o.open(detector)
+	d, err := o.use.open(c, o.computing, detector)
 	if err != nil {
 		return err
 	}
 	defer d.Close()
-	if err := o.setThresholds(c, detector, d.Record().Threshold); err != nil {
-		return err
+	if o.masks != "" && d.Record().Threshold == nil {
+		return wrongUsage("--masks needs --pixel-threshold, since %s has no threshold of its own", detector)
 	}
-	if err := errors.Join(outputFolder(o.overlays), outputFolder(o.masks)); err != nil {
+	if err := errors.Join(outputFolder(o.overlays), outputFolder(o.masks), outputFolder(o.maps)); err != nil {
 		return err
 	}
 	out, err := c.openResult(o.output)
@@ -102,7 +123,7 @@ func (o predictOptions) run(ctx context.Context, c *console, detector string, ar
 	if terminal {
 		asIs := write
 		write = func(p prediction) error {
-			p.Path, p.Overlay, p.Mask = printable(p.Path), printable(p.Overlay), printable(p.Mask)
+			p.Path, p.Overlay, p.Mask, p.Map = printable(p.Path), printable(p.Overlay), printable(p.Mask), printable(p.Map)
 			return asIs(p)
 		}
 	}
@@ -148,32 +169,8 @@ func (o predictOptions) lineFormat() (string, error) {
 	return "jsonl", nil
 }
 
-// setThresholds takes the detector's thresholds where none are given, and warns of
-// what they are worth.
-func (o *predictOptions) setThresholds(c *console, detector string, t *destseg.Threshold) error {
-	if t != nil {
-		if o.threshold == nil {
-			o.threshold = &t.Image
-			if t.Provisional() {
-				c.note("warning: the threshold %.4f of %s is provisional, the largest score of its own training pictures; "+
-					"defects that score less pass as OK; --threshold sets another", t.Image, detector)
-			}
-		}
-		if o.pixelThreshold == nil {
-			o.pixelThreshold = &t.Pixel
-		}
-	}
-	if o.masks != "" && o.pixelThreshold == nil {
-		return wrongUsage("--masks needs --pixel-threshold, since %s has no threshold of its own", detector)
-	}
-	if o.threshold == nil {
-		c.note("warning: %s has no threshold, so there are scores and no verdicts; --threshold sets one", detector)
-	}
-	return nil
-}
-
 // pictureFiles are the files made from one picture; "" for none.
-type pictureFiles struct{ overlay, mask string }
+type pictureFiles struct{ overlay, mask, values string }
 
 // files names the files to be made from each picture.
 func (o predictOptions) files(paths []string) []pictureFiles {
@@ -184,6 +181,9 @@ func (o predictOptions) files(paths []string) []pictureFiles {
 		}
 		if o.masks != "" {
 			files[i].mask = filepath.Join(o.masks, name+"_mask.png")
+		}
+		if o.maps != "" {
+			files[i].values = filepath.Join(o.maps, name+"_map"+o.mapFormat.Extension())
 		}
 	}
 	return files
@@ -196,24 +196,27 @@ const overlayEnding = "_overlay.png"
 func outputs(results string, files []pictureFiles) []string {
 	all := []string{results}
 	for _, f := range files {
-		all = append(all, f.overlay, f.mask)
+		all = append(all, f.overlay, f.mask, f.values)
 	}
 	return all
 }
 
 // A prediction is one line of results.
 type prediction struct {
-	Path         string       `json:"path"`
-	Score        float64      `json:"score"`
-	Threshold    *float64     `json:"threshold"`         // null: there is none
-	Verdict      string       `json:"verdict,omitempty"` // OK, or NG for a score above the threshold
-	Width        int          `json:"width"`
-	Height       int          `json:"height"`
-	Peak         destseg.Peak `json:"peak"`
-	Milliseconds float64      `json:"milliseconds"` // that the networks took
-	Overlay      string       `json:"overlay,omitempty"`
-	Mask         string       `json:"mask,omitempty"`
-	Error        string       `json:"error,omitempty"` // why there is nothing but the path, if so
+	Path         string          `json:"path"`
+	Score        float64         `json:"score"`
+	Threshold    *float64        `json:"threshold"`         // null: there is none
+	Margin       *float64        `json:"margin"`            // score − threshold
+	Verdict      string          `json:"verdict,omitempty"` // OK, or NG for a score above the threshold
+	Width        int             `json:"width"`
+	Height       int             `json:"height"`
+	Peak         region.Peak     `json:"peak"`
+	Regions      []region.Region `json:"regions"`      // the highest first; null without a threshold
+	Milliseconds float64         `json:"milliseconds"` // that the networks took
+	Overlay      string          `json:"overlay,omitempty"`
+	Mask         string          `json:"mask,omitempty"`
+	Map          string          `json:"map,omitempty"`
+	Error        string          `json:"error,omitempty"` // why there is nothing but the path, if so
 }
 
 // lines returns the function that writes a prediction in the format asked for.
@@ -241,22 +244,38 @@ func (o predictOptions) lines(w io.Writer) func(prediction) error {
 	return func(p prediction) error {
 		if !begun {
 			begun = true
-			if err := row("path", "score", "threshold", "verdict", "width", "height",
-				"peak_x", "peak_y", "peak_value", "milliseconds", "overlay", "mask", "error"); err != nil {
+			if err := row(columns...); err != nil {
 				return err
 			}
 		}
-		if p.Error != "" {
-			return row(p.Path, "", "", "", "", "", "", "", "", "", "", "", p.Error)
-		}
-		threshold := ""
-		if p.Threshold != nil {
-			threshold = formatFloat(*p.Threshold)
-		}
-		return row(p.Path, formatFloat(p.Score), threshold, p.Verdict, strconv.Itoa(p.Width), strconv.Itoa(p.Height),
-			strconv.Itoa(p.Peak.X), strconv.Itoa(p.Peak.Y), strconv.FormatFloat(float64(p.Peak.Value), 'g', -1, 32),
-			formatFloat(p.Milliseconds), p.Overlay, p.Mask, "")
+		return row(p.cells()...)
 	}
+}
+
+// columns are those of CSV; regions are summed up.
+var columns = []string{"path", "score", "threshold", "margin", "verdict", "width", "height",
+	"peak_x", "peak_y", "peak_value", "regions", "regions_area", "largest_region_area", "milliseconds", "overlay", "mask", "map", "error"}
+
+// cells are what stands in the columns.
+func (p prediction) cells() []string {
+	cells := make([]string, len(columns))
+	cells[0], cells[len(cells)-1] = p.Path, p.Error
+	if p.Error != "" {
+		return cells
+	}
+	var threshold, margin, count, whole, largest string
+	if p.Threshold != nil {
+		area, most := 0, 0
+		for _, r := range p.Regions {
+			area, most = area+r.Area, max(most, r.Area)
+		}
+		threshold, margin = formatFloat(*p.Threshold), formatFloat(*p.Margin)
+		count, whole, largest = strconv.Itoa(len(p.Regions)), strconv.Itoa(area), strconv.Itoa(most)
+	}
+	copy(cells, []string{p.Path, formatFloat(p.Score), threshold, margin, p.Verdict, strconv.Itoa(p.Width), strconv.Itoa(p.Height),
+		strconv.Itoa(p.Peak.X), strconv.Itoa(p.Peak.Y), strconv.FormatFloat(float64(p.Peak.Value), 'g', -1, 32),
+		count, whole, largest, formatFloat(p.Milliseconds), p.Overlay, p.Mask, p.Map})
+	return cells
 }
 
 func formatFloat(x float64) string { return strconv.FormatFloat(x, 'g', -1, 64) }
@@ -277,6 +296,7 @@ func (o predictOptions) predict(ctx context.Context, d *destseg.Detector, paths 
 	defer stop(nil)
 	// The network goes on while files are written: the queue holds the pictures it
 	// has left behind, in order.
+	b := brushOf(d.Record())
 	queue := make(chan chan judged, runtime.GOMAXPROCS(0))
 	go func() {
 		defer close(queue)
@@ -285,7 +305,7 @@ func (o predictOptions) predict(ctx context.Context, d *destseg.Detector, paths 
 			slot, to := make(chan judged, 1), files[i]
 			i++
 			queue <- slot
-			go func() { slot <- o.judge(file, to) }()
+			go func() { slot <- o.judge(file, to, b) }()
 		}
 	}()
 
@@ -313,55 +333,39 @@ func (o predictOptions) predict(ctx context.Context, d *destseg.Detector, paths 
 }
 
 // judge makes the line for an inspected picture, and writes its files.
-func (o predictOptions) judge(file destseg.InspectedFile, to pictureFiles) judged {
+func (o predictOptions) judge(file destseg.InspectedFile, to pictureFiles, b brush) judged {
 	if file.Err != nil {
 		return judged{prediction: prediction{Path: file.Path, Error: told(file.Err)}, unread: file.Err}
 	}
 	in := file.Inspection
 	j := judged{prediction: prediction{
-		Path: file.Path, Score: in.Score, Threshold: o.threshold, Width: in.Width, Height: in.Height,
+		Path: file.Path, Score: in.Score, Verdict: in.Verdict(), Width: in.Width, Height: in.Height,
 		Peak:         in.Peak(),
 		Milliseconds: float64(in.Elapsed.Microseconds()) / 1000,
 	}}
-	switch {
-	case o.threshold == nil:
-	case in.Score > *o.threshold:
-		j.Verdict = "NG"
-	default:
-		j.Verdict = "OK"
+	regions, mask := in.Regions()
+	if in.HasThreshold {
+		j.Threshold, j.Margin = &in.Threshold, new(in.Margin())
+		j.Regions = append([]region.Region{}, regions...) // [] and not null for none
 	}
 	if to.overlay != "" {
-		j.Overlay = j.write(to.overlay, overlay(file.Picture, in).Image())
+		j.Overlay = j.wrote(to.overlay, picture.WritePNG(to.overlay, b.paint(file.Picture, in).Image()))
 	}
 	if to.mask != "" {
-		mask := picture.NewGray(in.Width, in.Height)
-		for i, v := range in.Map(in.Width, in.Height) {
-			if float64(v) > *o.pixelThreshold {
-				mask.Pix[i] = 255
-			}
-		}
-		j.Mask = j.write(to.mask, mask.Image())
+		j.Mask = j.wrote(to.mask, picture.WritePNG(to.mask, mask.Image()))
+	}
+	if to.values != "" {
+		j.Map = j.wrote(to.values, picture.WriteMap(to.values, in.Map(in.Width, in.Height), in.Width, in.Height, o.mapFormat))
 	}
 	return j
 }
 
-// write writes a file made from the picture and returns its path; "" if it can't.
-func (j *judged) write(path string, img image.Image) string {
-	if err := picture.WritePNG(path, img); err != nil {
+// wrote takes note of a file made from the picture and returns its path; "" if it could
+// not be written.
+func (j *judged) wrote(path string, err error) string {
+	if err != nil {
 		j.unwritten = append(j.unwritten, err)
 		return ""
 	}
 	return path
-}
-
-// How a map is painted over a picture: nothing below overlayFrom, and
-// overlayOpacity at 1, the largest value of a map.
-const (
-	overlayFrom    = 0.1
-	overlayOpacity = 0.7
-)
-
-// overlay returns an inspected picture with its map painted over it.
-func overlay(p *picture.RGB, in *destseg.Inspection) *picture.RGB {
-	return picture.Overlay(p, in.Map(in.Width, in.Height), overlayFrom, 1, overlayOpacity)
 }

@@ -6,11 +6,13 @@ import (
 	"os"
 	"path/filepath"
 	"reflect"
+	"slices"
 	"strings"
 	"testing"
 
 	"github.com/destseg/destseg"
 	"github.com/destseg/destseg/picture"
+	"github.com/destseg/destseg/region"
 )
 
 // predictions reads lines of JSON.
@@ -42,18 +44,23 @@ func TestPredict(t *testing.T) {
 	if err := picture.WritePNG("in/wide.png", wide.Image()); err != nil {
 		t.Fatal(err)
 	}
-	d, err := destseg.Open(detector)
+	settings := region.Settings{Close: 1.5, MinArea: 3}
+	d, err := destseg.Open(detector, destseg.WithRecord(func(r *destseg.Record) {
+		r.Threshold.Pixel, r.Regions = 0.45, settings
+	}))
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer d.Close()
 
-	args := []string{"predict", detector, filepath.Join(data, "test"), "in/wide.png", "--overlays", "marked", "--masks", "masks", "--pixel-threshold", "0.45"}
+	args := []string{"predict", detector, filepath.Join(data, "test"), "in/wide.png", "--overlays", "marked", "--masks", "masks", "--maps", "maps", "--map-format", "npy",
+		"--pixel-threshold", "0.45", "--close", "1.5", "--min-area", "3"}
 	got := predictions(t, succeed(t, args...).stdout)
 	if len(got) != 9 {
 		t.Fatalf("%d lines, want 9", len(got))
 	}
 	files := map[string]bool{}
+	marked := 0 // regions
 	for _, p := range got {
 		original, err := picture.Open(p.Path)
 		if err != nil {
@@ -63,7 +70,7 @@ func TestPredict(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if p.Score != in.Score || *p.Threshold != 0.5 || (p.Verdict == "NG") != in.Anomalous || (p.Verdict == "OK") == in.Anomalous {
+		if p.Score != in.Score || *p.Threshold != 0.5 || *p.Margin != in.Score-0.5 || (p.Verdict == "NG") != in.Anomalous || (p.Verdict == "OK") == in.Anomalous {
 			t.Errorf("%s: score %v, threshold %v, verdict %s; want %v, %v, anomalous %v",
 				p.Path, p.Score, *p.Threshold, p.Verdict, in.Score, in.Threshold, in.Anomalous)
 		}
@@ -78,16 +85,24 @@ func TestPredict(t *testing.T) {
 		if mask.Width != p.Width || mask.Height != p.Height {
 			t.Fatalf("%s: a mask of %d×%d", p.Path, mask.Width, mask.Height)
 		}
-		for i, v := range values {
-			if want := float64(v) > 0.45; want != (mask.Pix[i] == 255) || !want && mask.Pix[i] != 0 {
-				t.Fatalf("%s: the mask is %d where the map is %v", p.Path, mask.Pix[i], v)
-			}
+		regions, found := in.Regions()
+		if !slices.Equal(mask.Pix, found.Pix) {
+			t.Errorf("%s: the mask is another", p.Path)
+		}
+		if want, _ := region.Find(values, in.Width, in.Height, 0.45, settings); len(want) != len(regions) || !reflect.DeepEqual(p.Regions, append([]region.Region{}, regions...)) {
+			t.Errorf("%s: regions %+v, want %+v", p.Path, p.Regions, want)
+		}
+		marked += len(regions)
+		content, err := os.ReadFile(p.Map)
+		if err != nil || !strings.HasSuffix(p.Map, "_map.npy") || len(content) != 128+4*len(values) {
+			t.Errorf("%s: a map of %d bytes in %s, %v", p.Path, len(content), p.Map, err)
 		}
 		painted, err := picture.Open(p.Overlay)
 		if err != nil {
 			t.Fatal(err)
 		}
-		want := picture.Overlay(original, values, overlayFrom, 1, overlayOpacity)
+		low, high := d.Record().Threshold.HeatScale()
+		want := picture.Outline(picture.Overlay(original, values, low, high, paintOpacity), mask, regionColour)
 		if !reflect.DeepEqual(painted, want) {
 			t.Errorf("%s: the overlay is another", p.Path)
 		}
@@ -95,6 +110,10 @@ func TestPredict(t *testing.T) {
 			t.Errorf("%s: its files are also those of another picture", p.Path)
 		}
 		files[p.Overlay], files[p.Mask] = true, true
+	}
+
+	if marked == 0 {
+		t.Error("no regions")
 	}
 
 	// CSV says the same.
@@ -109,7 +128,7 @@ func TestPredict(t *testing.T) {
 		t.Fatalf("%d rows, %v", len(rows), err)
 	}
 	for i, row := range rows[1:] {
-		if row[0] != got[i].Path || row[1] != formatFloat(got[i].Score) || row[2] != "0" || row[3] != "NG" {
+		if row[0] != got[i].Path || row[1] != formatFloat(got[i].Score) || row[2] != "0" || row[3] != row[1] || row[4] != "NG" || row[10] == "" {
 			t.Errorf("row %q, line %+v", row, got[i])
 		}
 	}
@@ -125,7 +144,7 @@ func TestPredictWithoutThreshold(t *testing.T) {
 	good := filepath.Join(dataSet(t), "test", "good")
 	o := succeed(t, "predict", "x.safetensors", good)
 	for _, p := range predictions(t, o.stdout) {
-		if p.Threshold != nil || p.Verdict != "" {
+		if p.Threshold != nil || p.Verdict != "" || p.Margin != nil || p.Regions != nil {
 			t.Errorf("a verdict without a threshold: %+v", p)
 		}
 	}
@@ -134,6 +153,66 @@ func TestPredictWithoutThreshold(t *testing.T) {
 	}
 	o = command(t.Context(), "predict", "x.safetensors", good, "--masks", "m")
 	if o.code != exitUsage || !strings.Contains(o.stderr, "--masks needs --pixel-threshold") {
+		t.Errorf("exit status %d: %s", o.code, o.stderr)
+	}
+}
+
+// TestROI checks that an ROI says where defects count, as polygons and as a mask, by a
+// flag and from the record, and that a flag takes it away.
+func TestROI(t *testing.T) {
+	data, detector := dataSet(t), detectorFile(t)
+	t.Chdir(t.TempDir())
+	copyFile(t, detector, "x.safetensors")
+	picturePath := filepath.Join(data, "test", "dent", "000.png")
+	writeFile(t, "roi.json", []byte(`{"width": 64, "height": 64, "include": [[[[0, 0], [32, 0], [32, 64], [0, 64]]]]}`))
+	mask := picture.NewGray(64, 64)
+	for i := range mask.Pix {
+		mask.Pix[i] = uint8(245*(i%64/32) + i%9) // the other half, as a lossy format has it
+	}
+	if err := picture.WritePNG("mask.png", mask.Image()); err != nil {
+		t.Fatal(err)
+	}
+	predict := func(args ...string) prediction {
+		t.Helper()
+		args = append([]string{"predict", "x.safetensors", picturePath, "--pixel-threshold", "0", "--threshold", "0.5"}, args...)
+		return predictions(t, succeed(t, args...).stdout)[0]
+	}
+	boxes := func(p prediction) []region.Box {
+		var all []region.Box
+		for _, r := range p.Regions {
+			all = append(all, r.Box)
+		}
+		return all
+	}
+	everywhere, left, right := predict(), predict("--roi", "roi.json"), predict("--roi", "mask.png")
+	for _, c := range []struct {
+		got  prediction
+		want region.Box
+	}{{everywhere, region.Box{Width: 64, Height: 64}}, {left, region.Box{Width: 32, Height: 64}}, {right, region.Box{X: 32, Width: 32, Height: 64}}} {
+		if got := boxes(c.got); len(got) != 1 || got[0] != c.want {
+			t.Errorf("regions %v, want %v", got, c.want)
+		}
+	}
+	if max(left.Score, right.Score) > everywhere.Score || left.Score == right.Score {
+		t.Errorf("scores %v, left %v, right %v", everywhere.Score, left.Score, right.Score)
+	}
+	if left.Peak.X >= 32 || right.Peak.X < 32 {
+		t.Errorf("peaks %+v and %+v", left.Peak, right.Peak)
+	}
+
+	good := filepath.Join(data, "train", "good")
+	o := succeed(t, "calibrate", "x.safetensors", good, "--roi", "mask.png", "--open", "2", "--close", "3", "--min-area", "4", "--synthetic", "2")
+	if want := "ROI of 1 polygon (drawn on 64×64), opened by 2, closed by 3, 4 pixels at least"; !strings.Contains(o.stdout, want) || !strings.Contains(succeed(t, "info", "x.safetensors").stdout, want) {
+		t.Errorf("nothing about the settings:\n%s", o.stdout)
+	}
+	if again := predict(); again.Score != right.Score {
+		t.Errorf("the record's ROI gives %v, the flag %v", again.Score, right.Score)
+	}
+	if again := predict("--roi", "none"); again.Score != everywhere.Score {
+		t.Errorf("without the record's ROI %v, want %v", again.Score, everywhere.Score)
+	}
+	writeFile(t, "bad.json", []byte(`{"include": 7}`))
+	if o := command(t.Context(), "predict", "x.safetensors", picturePath, "--roi", "bad.json"); o.code != exitFailed || !strings.Contains(o.stderr, "bad.json: ") {
 		t.Errorf("exit status %d: %s", o.code, o.stderr)
 	}
 }
@@ -225,6 +304,8 @@ func TestKeepsInputs(t *testing.T) {
 		{"predict x.safetensors in -o in/a.png", "in/a.png is read by this command"},
 		{"predict x.safetensors in/a.png in/a_overlay.png --overlays in", "in/a_overlay.png is read by this command"},
 		{"predict x.safetensors in --overlays in/marked", "in/marked lies in in,"},
+		{"predict x.safetensors in --maps in/maps", "in/maps lies in in,"},
+		{"predict x.safetensors in --roi in/a.png -o in/a.png", "in/a.png is read by this command"},
 		{"predict x.safetensors i* --masks ./in", "./in lies in in,"},
 		{"eval x.safetensors set --json set/test/good/a.png", "set/test/good/a.png is read by this command"},
 		{"synth in -o in/a.png", "in/a.png is read by this command"},

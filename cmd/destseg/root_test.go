@@ -9,7 +9,7 @@ import (
 )
 
 func TestHelp(t *testing.T) {
-	for _, name := range []string{"", "bench", "compare", "demo", "eval", "info", "predict", "synth", "teacher", "teacher fetch", "teacher import", "teacher info", "teacher pretrain", "train", "version"} {
+	for _, name := range []string{"", "bench", "calibrate", "compare", "demo", "eval", "info", "predict", "synth", "teacher", "teacher fetch", "teacher import", "teacher info", "teacher pretrain", "train", "version"} {
 		t.Run(name, func(t *testing.T) {
 			command := strings.Fields(name)
 			o := succeed(t, append(command, "--help")...)
@@ -98,6 +98,24 @@ func TestUsage(t *testing.T) {
 		{[]string{"predict", detector, data, "--threshold", "NaN"}, "expected a number from 0 to 1"},
 		{[]string{"predict", detector, data, "--threshold", "55"}, "expected a number from 0 to 1"},
 		{[]string{"predict", detector, data, "--pixel-threshold", "-0.1"}, "expected a number from 0 to 1"},
+		{[]string{"predict", detector, data, "--min-area", "-3"}, "expected a number of pixels"},
+		{[]string{"predict", detector, data, "--open", "NaN"}, "expected a radius in pixels from 0 to 1000"},
+		{[]string{"predict", detector, data, "--close", "9999"}, "expected a radius in pixels from 0 to 1000"},
+		{[]string{"predict", detector, data, "--map-format", "bmp"}, "expected png16, tiff or npy"},
+		{[]string{"train", data, "--holdout", "some"}, "expected a number of pictures"},
+		{[]string{"train", data, "--holdout", "100%"}, "expected a number of pictures"},
+		{[]string{"train", data, "--holdout", "3"}, "--holdout 3 leaves none of 3 pictures to train on"},
+		{[]string{"train", data, "--target-fpr", "0"}, "expected a share, as in 0.01 or 1%"},
+		{[]string{"train", data, "--target-fpr", "1"}, "expected a share, as in 0.01 or 1%"},
+		{[]string{"train", data, "--synthetic", "-1"}, "a whole number from 0"},
+		{[]string{"train", data, "--fit", "tiles"}, "expected stretch or pad"},
+		{[]string{"train", data, "--fit", "pad", "--tile", "64"}, "--tile does not go with padding"},
+		{[]string{"train", data, "--overlap", "8"}, "--overlap without tiles"},
+		{[]string{"predict", detector, data, "--tile", "-1"}, "expected a number of pixels up to 65536"},
+		{[]string{"predict", detector, data, "--overlap", "8"}, "--overlap without tiles"},
+		{[]string{"calibrate", detector}, "DATA is missing"},
+		{[]string{"calibrate", detector, data, "--objective", "luck"}, "expected fpr, f1 or recall"},
+		{[]string{"calibrate", detector, data, "--target-recall", "101%"}, "expected a share"},
 		{[]string{"eval", detector}, "DATA is missing"},
 		{[]string{"eval", detector, data, data}, "unexpected argument"},
 		{[]string{"train", data, "--seeds", "0,1"}, "--seeds goes with --all"},

@@ -20,19 +20,20 @@ const (
 // A sheet shows examples of the test pictures in two columns: the picture, what was
 // found, and what is true.
 type sheet struct {
+	brush
 	examples []dataset.Sample
 	rows     [][3]*picture.RGB // of the examples
 }
 
-func newSheet(samples []dataset.Sample) *sheet {
+func newSheet(samples []dataset.Sample, b brush) *sheet {
 	examples := examplesOf(samples)
-	return &sheet{examples, make([][3]*picture.RGB, len(examples))}
+	return &sheet{b, examples, make([][3]*picture.RGB, len(examples))}
 }
 
 // add takes a picture if it is one of the examples.
 func (s *sheet) add(t destseg.TestedPicture) {
 	if i := slices.Index(s.examples, t.Sample); i >= 0 && t.Inspection != nil {
-		s.rows[i] = [3]*picture.RGB{t.Picture, overlay(t.Picture, t.Inspection), outlineTruth(t.Picture, t.Mask)}
+		s.rows[i] = [3]*picture.RGB{t.Picture, s.paint(t.Picture, t.Inspection), outlineTruth(t.Picture, t.Mask)}
 	}
 }
 

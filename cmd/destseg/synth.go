@@ -80,7 +80,7 @@ func (o synthOptions) run(ctx context.Context, c *console, data string) error {
 
 	var good []*picture.RGB
 	var bad []error
-	pictures := dataset.NewCache(o.size.width, o.size.height, 0)
+	pictures := dataset.NewCache(dataset.Resized(o.size.width, o.size.height), 0)
 	for _, path := range paths {
 		if len(good) == o.count || ctx.Err() != nil {
 			break

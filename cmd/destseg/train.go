@@ -18,6 +18,7 @@ import (
 	"github.com/destseg/destseg/internal/disk"
 	"github.com/destseg/destseg/internal/memory"
 	"github.com/destseg/destseg/internal/wholefile"
+	"github.com/destseg/destseg/picture"
 	"github.com/destseg/destseg/teacher"
 	"github.com/destseg/destseg/train"
 )
@@ -28,16 +29,21 @@ type trainOptions struct {
 	steps            steps
 	batch            int
 	size             size
-	teacher          string // a name, or a file
-	checkpoint       string // empty: beside the output
-	every            int
-	fresh, force     bool
-	all              bool
-	seeds            []uint64 // with all; nil: seed alone
-	report           reportOptions
-	loaders          int
-	cache            int64
+	fit              picture.Fit
+	tiling
+	teacher      string // a name, or a file
+	checkpoint   string // empty: beside the output
+	every        int
+	fresh, force bool
+	all          bool
+	seeds        []uint64 // with all; nil: seed alone
+	report       reportOptions
+	loaders      int
+	cache        int64
+	holdout      holdout
 	synthesis
+	goal
+	regionSettings
 	computing
 }
 
@@ -50,6 +56,8 @@ func usualTraining() trainOptions {
 		teacher:   teacher.Builtin,
 		every:     100,
 		cache:     2 << 30,
+		holdout:   holdout{auto: true},
+		goal:      usualGoal(),
 		synthesis: usualSynthesis(),
 	}
 }
@@ -65,6 +73,10 @@ them or a data set, of which the good pictures for training are used.
 
 The usual settings are those of the paper and take about 9 hours on two cores;
 --steps 200+400 takes about an hour. The progress tells the time left.
+
+Some of the pictures are held back from training: their scores set the thresholds,
+for as many false alarms as --target-fpr allows, and tell what that promises.
+Results that papers report are trained on all pictures: --holdout 0.
 
 Ctrl-C finishes the step and writes a checkpoint; the same command continues from
 there. A second Ctrl-C quits at once, and the last regular checkpoint is what
@@ -115,8 +127,13 @@ is not trained again.`,
 	stepsFlag(f, &o.steps)
 	countFlag(f, &o.batch, 1, train.MaxBatch, "batch", "pictures a step")
 	sizeFlag(f, &o.size)
+	fitFlag(f, &o.fit)
+	o.tiling.flags(f, "pixels across of the tiles in which large pictures are learned and seen,\n0 for whole pictures (default 0)")
 	f.StringVar(&o.teacher, "teacher", o.teacher, "ResNet-18 to learn from: builtin, imagenet (see destseg teacher fetch),\nor a safetensors or PyTorch `FILE`")
 	o.synthesis.flags(f)
+	holdoutFlag(f, &o.holdout)
+	o.goal.flags(f)
+	o.regionSettings.flags(f)
 	f.StringVar(&o.checkpoint, "checkpoint", "", "`FILE` to continue from and to write on the way\n(default: the output with .checkpoint)")
 	countFlag(f, &o.every, 1, train.MaxSteps, "every", "steps between checkpoints")
 	freshFlag(f, &o.fresh)
@@ -140,6 +157,10 @@ func (o trainOptions) recipe(category string) train.Recipe {
 	r.Width, r.Height, r.Batch = o.size.width, o.size.height, o.batch
 	r.StudentSteps, r.SegmentationSteps = o.steps.student, o.steps.segmentation
 	r.Seed, r.Rotation, r.MinOpacity = o.seed, o.rotationOf(category), o.minOpacity
+	r.Fit = o.fit
+	if o.tile != nil && *o.tile > 0 {
+		r.Fit, r.Tile = picture.Tiles, *o.tile
+	}
 	return r
 }
 
@@ -150,8 +171,18 @@ func (o trainOptions) run(ctx context.Context, c *console, data string) (summary
 	if err != nil {
 		return nil, err
 	}
-	good, err := goodPictures(set)
+	if err := o.tiling.check(o.fit); err != nil {
+		return nil, err
+	}
+	settings, err := o.regionSettings.change()
 	if err != nil {
+		return nil, err
+	}
+	good, held, err := o.divide(ctx, set)
+	if err != nil {
+		return nil, interrupted(ctx, err)
+	}
+	if err := readable(ctx, held); err != nil {
 		return nil, err
 	}
 	if o.category == "" {
@@ -194,11 +225,12 @@ func (o trainOptions) run(ctx context.Context, c *console, data string) (summary
 	}
 
 	recipe := o.recipe(o.category)
+	o.expect(c, len(good), len(held))
 	c.note("reading %s", formatCount(len(good), "picture"))
 	result, course, err := o.learn(ctx, c, train.Config{
 		Engine: e, Options: engine.Options{Precision: o.precision, Threads: o.threads},
 		Recipe: recipe, Teacher: t.Weights, Good: good, Textures: textures,
-		Pictures: dataset.NewCache(recipe.Width, recipe.Height, o.cache),
+		Pictures: dataset.NewCache(recipe.Prepare, o.cache),
 		Loaders:  o.loaders, Checkpoint: o.checkpoint, Fresh: o.fresh, Every: o.every,
 	})
 	if err != nil {
@@ -215,11 +247,31 @@ func (o trainOptions) run(ctx context.Context, c *console, data string) (summary
 		Engine:        e.Name(),
 		Seconds:       result.Elapsed.Seconds(),
 	}
-	if err := o.finish(ctx, c, e, &record, result, good); err != nil {
+	record.Preprocessing.Fit = recipe.Fit
+	o.tiling.change(&record)
+	settings(&record)
+	pictures := destseg.CalibrationPictures{Good: held, Synthetic: o.synthetic, Synthesis: synthesisOf(record, textures)}
+	if len(held) == 0 {
+		pictures.Good, pictures.Trained = good, true
+	}
+	if err := o.finish(ctx, c, e, &record, result, pictures); err != nil {
 		return nil, o.keep(err, record, result)
 	}
 	os.Remove(o.checkpoint) // it has served
 	return o.summary(record, result, course), nil
+}
+
+// divide returns the good pictures to learn from, and those that are held back.
+func (o trainOptions) divide(ctx context.Context, set *dataset.Set) (good, held []string, err error) {
+	good, err = goodPictures(set)
+	if err != nil {
+		return nil, nil, err
+	}
+	all := len(good)
+	if n := o.holdout.of(all); n >= all {
+		return nil, nil, wrongUsage("--holdout %v leaves none of %s to train on", o.holdout, formatCount(all, "picture"))
+	}
+	return destseg.Holdout(ctx, good, o.holdout.of(all), o.seed)
 }
 
 // mayReplace refuses to write the detector in place of a file that the user would
@@ -238,6 +290,41 @@ func (o trainOptions) mayReplace() error {
 		return nil // what is continued was allowed before
 	}
 	return fmt.Errorf("%s: there is a detector already; --force replaces it, --output names another file", o.output)
+}
+
+// readable reads pictures that are needed when training is over, as training does with
+// its own before it begins.
+func readable(ctx context.Context, paths []string) error {
+	var bad []error
+	for _, path := range paths {
+		if ctx.Err() != nil {
+			return errInterrupted
+		}
+		if _, err := picture.Open(path); err != nil {
+			bad = append(bad, err)
+		}
+	}
+	return incomplete(bad, nil)
+}
+
+// expect tells what so few pictures can come to.
+func (o trainOptions) expect(c *console, trained, held int) {
+	const least, few = 5, 20
+	switch {
+	case trained < least:
+		c.note("warning: %s to learn from; good parts that differ from it in anything will be taken for defective. Give %d at least, some dozens are usual",
+			formatCount(trained, "good picture"), least)
+	case trained < few:
+		c.note("%s to learn from: expect defects that stand out to be found, and false alarms at whatever varies among good parts "+
+			"and these do not show (light, position, grain). Some dozens are usual", formatCount(trained, "good picture"))
+	}
+	switch {
+	case held == 0:
+		c.note("no pictures are held back, so that the thresholds will come from pictures which the detector knows, and promise nothing; " +
+			"destseg calibrate chooses them by new ones later, --holdout holds some back now")
+	default:
+		c.note("%s held back for the thresholds", formatCount(held, "picture"))
+	}
 }
 
 // A course tells what a training went through.
@@ -269,10 +356,6 @@ func (o trainOptions) learn(ctx context.Context, c *console, config train.Config
 		}
 		c.note("%s: %s at %s, rotation %s, %v steps of %d on %s", o.category, formatCount(len(config.Good), "good picture"),
 			pixels(o.size), rotation, o.steps, o.batch, config.Engine.Name())
-		const few = 10
-		if len(config.Good) < few {
-			c.note("warning: so few pictures hardly show how good parts vary; some dozens are usual")
-		}
 		if p.Stage > 1 || p.Step > 0 {
 			c.note("continuing from %s after step %d of %d of the %s; --fresh would begin anew", o.checkpoint, p.Step, p.Steps, networkOf(p.Stage))
 		}
@@ -343,8 +426,8 @@ func (o trainOptions) again() string {
 	return "the same command"
 }
 
-// finish sets the threshold and writes the detector.
-func (o trainOptions) finish(ctx context.Context, c *console, e engine.Engine, record *destseg.Record, result train.Result, good []string) error {
+// finish chooses the thresholds and writes the detector.
+func (o trainOptions) finish(ctx context.Context, c *console, e engine.Engine, record *destseg.Record, result train.Result, pictures destseg.CalibrationPictures) error {
 	d, err := destseg.New(*record, result.Weights,
 		destseg.WithEngine(e), destseg.WithPrecision(o.precision), destseg.WithThreads(o.threads))
 	if err != nil {
@@ -352,14 +435,12 @@ func (o trainOptions) finish(ctx context.Context, c *console, e engine.Engine, r
 	}
 	defer d.Close()
 	record.Precision = d.Precision().String()
-	m := c.meter("threshold: picture", len(good))
-	defer m.close()
-	threshold, err := destseg.ProvisionalThreshold(ctx, d, good, func(done, _ int) { m.update(done) })
-	if ctx.Err() != nil {
-		return errInterrupted
-	}
+	threshold, failed, err := calibrated(ctx, c, d, pictures, destseg.MaxFalseAlarms, o.falseAlarms)
 	if err != nil {
 		return err
+	}
+	for _, err := range failed { // in the meantime: all could be read when training began
+		c.note("warning: %s", told(err))
 	}
 	record.Threshold = &threshold
 	return destseg.Save(o.output, *record, result.Weights)
@@ -399,7 +480,7 @@ func (o trainOptions) summary(r destseg.Record, result train.Result, course cour
 	if peak := memory.Peak(); peak > 0 {
 		rows = append(rows, [2]string{"memory", formatBytes(peak) + " at most"})
 	}
-	return append(rows, thresholdRows(r.Threshold)...)
+	return append(append(rows, thresholdRows(r.Threshold)...), settingsRows(r.Regions)...)
 }
 
 // texturesName names what is blended in, for the record: the folder with the one

@@ -18,7 +18,7 @@ import (
 )
 
 // tiny are the flags of a training that learns nothing in no time.
-var tiny = []string{"--size=32", "--batch=2", "--steps=2+2", "--threads=1", "--seed=7"}
+var tiny = []string{"--size=32", "--batch=2", "--steps=2+2", "--threads=1", "--seed=7", "--synthetic=2"}
 
 // A trigger is a writer that calls a function once, when a text has been
 // written to it.
@@ -49,7 +49,7 @@ func TestTrain(t *testing.T) {
 			t.Errorf("the summary lacks %q:\n%s", text, o.stdout)
 		}
 	}
-	for _, text := range []string{"flange: 3 good pictures", "student 1/2, loss", "segmentation 2/2, loss", "warning: so few pictures", "rotation none (auto)"} {
+	for _, text := range []string{"flange: 3 good pictures", "student 1/2, loss", "segmentation 2/2, loss", "warning: 3 good pictures to learn from", "no pictures are held back", "rotation none (auto)"} {
 		if !strings.Contains(o.stderr, text) {
 			t.Errorf("the progress lacks %q:\n%s", text, o.stderr)
 		}

@@ -79,7 +79,8 @@ func (o trainOptions) runAll(ctx context.Context, c *console, root string) error
 			}
 		}
 	}
-	runs, err := o.measureAll(ctx, c, &t, o.layout, jobs)
+	open := func(detector string) (*destseg.Detector, error) { return o.computing.open(detector) }
+	runs, err := measureAll(ctx, c, open, &t, o.layout, jobs)
 	if err != nil {
 		return err
 	}
@@ -93,9 +94,9 @@ func (o trainOptions) trainJob(ctx context.Context, c *console, j job, teacherDi
 	if err != nil {
 		return false, err
 	}
-	done, err := o.done(set, teacherDigest)
+	done, err := o.done(ctx, set, teacherDigest)
 	if err != nil {
-		return false, err
+		return false, interrupted(ctx, err)
 	}
 	if done {
 		c.note("%s is done", j.detector)
@@ -111,12 +112,12 @@ func (o trainOptions) trainJob(ctx context.Context, c *console, j job, teacherDi
 // done reports whether the detector to train is there: one of the same recipe, seed
 // included, trained on the same pictures and textures with the same teacher. Another
 // detector in its place is an error, unless it may be replaced.
-func (o trainOptions) done(set *dataset.Set, teacherDigest string) (bool, error) {
+func (o trainOptions) done(ctx context.Context, set *dataset.Set, teacherDigest string) (bool, error) {
 	record, err := destseg.ReadRecord(o.output)
 	if errors.Is(err, fs.ErrNotExist) {
 		return false, nil
 	}
-	good, badSet := goodPictures(set)
+	good, _, badSet := o.divide(ctx, set)
 	if err != nil || badSet != nil {
 		return false, nil // training tells what is wrong
 	}

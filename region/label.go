@@ -1,21 +1,12 @@
-package metric
+package region
 
-import (
-	"fmt"
-	"math"
-)
-
-// Components labels the 8-connected components of a mask of height×width
-// pixels in row-major order, where any value but 0 belongs to a component.
-// labels has the shape of the mask: 0 where the mask is 0, else the component's
-// number from 1 to count, in the order in which a row-by-row scan meets them.
-//
-// A mask whose length is not width·height, or an empty one, gives an error
-// wrapping [ErrSample].
-func Components(mask []uint8, width, height int) (labels []int32, count int, err error) {
-	if err := checkShape("mask", len(mask), width, height); err != nil {
-		return nil, 0, err
-	}
+// Label numbers the 8-connected components of a mask of height×width pixels,
+// rows from the top, where any value but 0 belongs to a component. labels has the
+// shape of the mask: 0 where the mask is 0, else the component's number from 1 to
+// count, in the order in which a row-by-row scan meets them. It panics if the mask
+// does not have that many pixels, of which there may be up to 2³¹−1.
+func Label(mask []uint8, width, height int) (labels []int32, count int) {
+	checkShape(len(mask), width, height)
 	labels = make([]int32, len(mask))
 	// parent[l] is an older label of the same component, or l itself.
 	// Label 0 stays the background.
@@ -87,7 +78,7 @@ func Components(mask []uint8, width, height int) (labels []int32, count int, err
 			labels[i] = parent[l]
 		}
 	}
-	return labels, count, nil
+	return labels, count
 }
 
 // join makes the older of the roots of a and b the root of both and returns it.
@@ -107,18 +98,4 @@ func root(parent []int32, l int32) int32 {
 		l = parent[l]
 	}
 	return l
-}
-
-// checkShape reports whether n values fill width×height pixels.
-func checkShape(what string, n, width, height int) error {
-	switch {
-	case width < 1 || height < 1:
-		return fmt.Errorf("%w: size %d×%d; give a width and a height of at least 1", ErrSample, width, height)
-	case n > math.MaxInt32:
-		return fmt.Errorf("%w: %s of %d pixels; at most %d are supported", ErrSample, what, n, math.MaxInt32)
-	case width > n || height > n || int64(width)*int64(height) != int64(n):
-		// Both sides are below 2³¹ here, so the product cannot overflow.
-		return fmt.Errorf("%w: %s of %d values for %d×%d pixels; give one value per pixel", ErrSample, what, n, width, height)
-	}
-	return nil
 }

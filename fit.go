@@ -1,0 +1,188 @@
+package destseg
+
+import (
+	"fmt"
+	"math"
+	"time"
+
+	"github.com/destseg/destseg/metric"
+	"github.com/destseg/destseg/network"
+	"github.com/destseg/destseg/picture"
+)
+
+// check says what is wrong with how pictures come before the networks.
+func (p Preprocessing) check() error {
+	if err := (network.Size{Batch: 1, Height: p.Height, Width: p.Width}).Check(); err != nil {
+		return err
+	}
+	if p.Width > MaxPixels/p.Height {
+		return fmt.Errorf("network size %d×%d has more than %d pixels", p.Width, p.Height, MaxPixels)
+	}
+	if p.Resize != PillowBilinear {
+		return fmt.Errorf("resize %q; known is %q", p.Resize, PillowBilinear)
+	}
+	if p.Fit > picture.Tiles {
+		return fmt.Errorf("unknown fit %d", p.Fit)
+	}
+	if p.Fit == picture.Tiles && (p.Tile < 1 || p.Tile > MaxTile || p.Overlap < 0 || p.Overlap > p.Tile/2) {
+		return fmt.Errorf("tiles of %d pixels that overlap by %d; a tile has 1 to %d, and half of them may overlap", p.Tile, p.Overlap, MaxTile)
+	}
+	if most := MaxEnlarged; p.Fit == picture.Tiles && p.Tile < p.Width/most {
+		return fmt.Errorf("tiles of %d pixels for a network that sees %d; they are enlarged %d times at most", p.Tile, p.Width, most)
+	}
+	for c := range 3 {
+		// Negated, so that NaN fails; the bounds keep normalised values finite.
+		if mean, std := p.Mean[c], p.Std[c]; !(math.Abs(float64(mean)) <= 1e3) || !(std >= 1e-3 && std <= 1e3) {
+			return fmt.Errorf("mean %v and std %v of channel %d; they are on the scale of [0,1]", mean, std, c)
+		}
+	}
+	return nil
+}
+
+// scaled returns the size at which the networks see a picture.
+func (p Preprocessing) scaled(width, height int) (int, int) {
+	return p.Fit.Scaled(width, height, p.Width, p.Height, p.Tile)
+}
+
+// overlap returns by how many pixels at network scale windows overlap at least, a
+// multiple of a map's stride.
+func (p Preprocessing) overlap() int {
+	if p.Fit != picture.Tiles {
+		return 0
+	}
+	cells := math.Round(float64(p.Overlap) * float64(p.Width) / float64(p.Tile*network.MapStride))
+	return network.MapStride * int(cells)
+}
+
+// windows places windows of size pixels along a side of n, so that they overlap and
+// cover it: multiples of the map's stride, of which the last may go beyond the end by
+// less than one.
+func windows(n, size, overlap int) []int {
+	at := []int{0}
+	for at[len(at)-1]+size < n {
+		last := (n - size + network.MapStride - 1) / network.MapStride * network.MapStride
+		at = append(at, min(at[len(at)-1]+size-overlap, last))
+	}
+	return at
+}
+
+// ramps returns the weights, cell by cell, with which windows along a side enter the
+// map: less and less towards a neighbour, over the cells of the overlap.
+func ramps(windows []int, size, overlap int) [][]float32 {
+	all := make([][]float32, len(windows))
+	cells, fade := size/network.MapStride, overlap/network.MapStride
+	for i := range all {
+		all[i] = make([]float32, cells)
+		for c := range cells {
+			weight := float32(1)
+			if i > 0 && c < fade {
+				weight = (float32(c) + 0.5) / float32(fade)
+			}
+			if rest := cells - 1 - c; i < len(windows)-1 && rest < fade {
+				weight *= (float32(rest) + 0.5) / float32(fade)
+			}
+			all[i][c] = weight
+		}
+	}
+	return all
+}
+
+// inspectScaled takes a picture at network scale through the networks, window by
+// window, and returns the maps of the whole. Where a window has no neighbour over it,
+// they are that window's own.
+func (d *Detector) inspectScaled(p *picture.RGB) (segmentation, dest coarseMap, elapsed time.Duration, err error) {
+	how := d.record.Preprocessing
+	overlap := how.overlap()
+	columns, rows := windows(p.Width, how.Width, overlap), windows(p.Height, how.Height, overlap)
+	input := make([]float32, 3*how.Width*how.Height)
+	if len(columns) == 1 && len(rows) == 1 {
+		d.window(p, 0, 0).Normalize(input, how.Mean, how.Std)
+		segmentation, dest, elapsed, err = d.run(input)
+		segmentation.span(p.Width, p.Height)
+		dest.span(p.Width, p.Height)
+		return segmentation, dest, elapsed, err
+	}
+	whole := func() coarseMap {
+		m := newCoarseMap((columns[len(columns)-1]+how.Width)/network.MapStride, (rows[len(rows)-1]+how.Height)/network.MapStride)
+		m.span(p.Width, p.Height)
+		return m
+	}
+	segmentation, dest = whole(), whole()
+	weights := make([]float32, len(segmentation.values))
+	across, down := ramps(columns, how.Width, overlap), ramps(rows, how.Height, overlap)
+	for r, y := range rows {
+		for c, x := range columns {
+			d.window(p, x, y).Normalize(input, how.Mean, how.Std)
+			one, other, took, err := d.run(input)
+			if err != nil {
+				return segmentation, dest, 0, err
+			}
+			elapsed += took
+			for i, v := range one.values {
+				weight := across[c][i%one.width] * down[r][i/one.width]
+				at := (y/network.MapStride+i/one.width)*segmentation.width + x/network.MapStride + i%one.width
+				segmentation.values[at] += weight * v
+				dest.values[at] += weight * other.values[i]
+				weights[at] += weight
+			}
+		}
+	}
+	for i, weight := range weights {
+		segmentation.values[i] /= weight
+		dest.values[i] /= weight
+	}
+	return segmentation, dest, elapsed, nil
+}
+
+// window returns what the networks see from a place on, or the picture itself.
+func (d *Detector) window(p *picture.RGB, x, y int) *picture.RGB {
+	how := d.record.Preprocessing
+	if p.Width == how.Width && p.Height == how.Height {
+		return p
+	}
+	return p.Window(x, y, how.Width, how.Height)
+}
+
+// A coarseMap is a map as the networks give it, at 1/4 of network scale.
+type coarseMap struct {
+	width, height int // in cells
+	values        []float32
+	// The picture spans so many cells from the upper left corner; the others show
+	// what it was filled up with.
+	spanX, spanY float64
+}
+
+func newCoarseMap(width, height int) coarseMap {
+	return coarseMap{
+		width: width, height: height, values: make([]float32, width*height),
+		spanX: float64(width), spanY: float64(height),
+	}
+}
+
+// span sets the size in pixels at network scale that the picture has.
+func (m *coarseMap) span(width, height int) {
+	m.spanX = min(float64(width)/network.MapStride, float64(m.width))
+	m.spanY = min(float64(height)/network.MapStride, float64(m.height))
+}
+
+// resize returns the picture's part of the map at another size.
+func (m coarseMap) resize(width, height int) []float32 {
+	resized := make([]float32, width*height)
+	picture.ResizeMapPart(m.values, m.width, m.height, m.spanX, m.spanY, width, height, resized)
+	return resized
+}
+
+// scoreOf is the image score of a map at network scale: the mean of its largest values
+// in the ROI, which is everywhere if it is nil.
+func scoreOf(values []float32, roi []uint8) float64 {
+	if roi != nil {
+		inside := values[:0]
+		for i, v := range values {
+			if roi[i] != 0 {
+				inside = append(inside, v)
+			}
+		}
+		values = inside
+	}
+	return metric.TopMean(values, scorePixels)
+}
