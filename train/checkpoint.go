@@ -107,6 +107,10 @@ func kept() map[string]int {
 	return sizes
 }
 
+// EarlierCheckpoint is the path of the n-th checkpoint before the last one at path,
+// for those that Config.Keep keeps.
+func EarlierCheckpoint(path string, n int) string { return training.EarlierCheckpoint(path, n) }
+
 // CheckpointSize is about how many bytes a checkpoint takes.
 func CheckpointSize() int64 {
 	r := trainer{Config: Config{Recipe: Recipe{Width: network.Stride, Height: network.Stride, Batch: 1}}}

@@ -242,6 +242,13 @@ func computingFlags(f *pflag.FlagSet, to *computing) {
 	countFlag(f, &to.threads, 0, maxWorkers, "threads", "processors to use, 0 for all")
 }
 
+// flagValues returns the values of all flags by name.
+func flagValues(f *pflag.FlagSet) map[string]string {
+	values := map[string]string{}
+	f.VisitAll(func(flag *pflag.Flag) { values[flag.Name] = flag.Value.String() })
+	return values
+}
+
 func seedFlag(f *pflag.FlagSet, to *uint64) {
 	parse := func(s string) (uint64, error) {
 		n, err := strconv.ParseUint(s, 10, 64)

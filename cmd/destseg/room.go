@@ -19,14 +19,18 @@ func (o trainOptions) checkRoom(free func(folder string) (bytes int64, fileSyste
 	if info, err := os.Stat(o.checkpoint); err == nil {
 		there = info.Size()
 	}
+	if o.average > 0 {
+		checkpoint *= 2 // or less: momentum has no average
+	}
 	type place struct {
 		folder string
 		bytes  int64
 	}
-	places := []place{{filepath.Dir(o.checkpoint), 2*checkpoint - there}, {filepath.Dir(o.output), detector}}
+	earlier := int64(o.kept) * checkpoint
+	places := []place{{filepath.Dir(o.checkpoint), earlier + 2*checkpoint - there}, {filepath.Dir(o.output), detector}}
 	_, first, _ := free(places[0].folder)
 	if _, second, _ := free(places[1].folder); first == second {
-		places = []place{{places[0].folder, checkpoint + max(checkpoint, detector) - there}}
+		places = []place{{places[0].folder, earlier + checkpoint + max(checkpoint, detector) - there}}
 	}
 	for _, p := range places {
 		if left, _, ok := free(p.folder); ok && left < p.bytes {

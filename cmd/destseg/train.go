@@ -8,6 +8,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"time"
 
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
@@ -33,7 +34,12 @@ type trainOptions struct {
 	tiling
 	teacher      string // a name, or a file
 	checkpoint   string // empty: beside the output
-	every        int
+	every, kept  int    // steps between checkpoints; earlier ones to keep
+	schedule     string // of the rates
+	warmup       int
+	average      float64
+	log          string            // folder, empty for none
+	flags        map[string]string // all of them, for the log
 	fresh, force bool
 	all          bool
 	seeds        []uint64 // with all; nil: seed alone
@@ -55,6 +61,7 @@ func usualTraining() trainOptions {
 		size:      size{r.Width, r.Height},
 		teacher:   teacher.Builtin,
 		every:     100,
+		schedule:  r.Schedule.String(),
 		cache:     2 << 30,
 		holdout:   holdout{auto: true},
 		goal:      usualGoal(),
@@ -98,6 +105,7 @@ is not trained again.`,
 				return err
 			}
 			outliveReaders()
+			o.flags = flagValues(command.Flags())
 			if o.all {
 				if o.seeds != nil && command.Flags().Changed("seed") {
 					return wrongUsage("--seed and --seeds contradict each other")
@@ -136,6 +144,11 @@ is not trained again.`,
 	o.regionSettings.flags(f)
 	f.StringVar(&o.checkpoint, "checkpoint", "", "`FILE` to continue from and to write on the way\n(default: the output with .checkpoint)")
 	countFlag(f, &o.every, 1, train.MaxSteps, "every", "steps between checkpoints")
+	countFlag(f, &o.kept, 0, 1000, "keep", "earlier checkpoints to keep, as FILE.1, FILE.2, …, until the\ntraining is done")
+	choiceFlag(f, &o.schedule, "schedule", "KIND", "of the learning rates: constant, as published, or cosine, to 0\nat the end of each stage", train.Constant.String(), train.Cosine.String())
+	countFlag(f, &o.warmup, 0, train.MaxSteps, "warmup", "steps of each stage in which the rates grow")
+	numberFlag(f, &o.average, 0, 0.999999, "average", "decay a step of a moving average of the weights, which then\nmakes the detector; 0 for none")
+	f.StringVar(&o.log, "log", "", "`DIR` for curves and maps, which TensorBoard shows, and run.json,\nby which the training can be repeated")
 	freshFlag(f, &o.fresh)
 	f.BoolVar(&o.force, "force", false, "replace the detector that is there")
 	countFlag(f, &o.loaders, 0, maxWorkers, "loaders", "goroutines that prepare pictures, 0 for one a processor")
@@ -157,6 +170,10 @@ func (o trainOptions) recipe(category string) train.Recipe {
 	r.Width, r.Height, r.Batch = o.size.width, o.size.height, o.batch
 	r.StudentSteps, r.SegmentationSteps = o.steps.student, o.steps.segmentation
 	r.Seed, r.Rotation, r.MinOpacity = o.seed, o.rotationOf(category), o.minOpacity
+	r.Warmup, r.Average = o.warmup, o.average
+	if o.schedule == train.Cosine.String() {
+		r.Schedule = train.Cosine
+	}
 	r.Fit = o.fit
 	if o.tile != nil && *o.tile > 0 {
 		r.Fit, r.Tile = picture.Tiles, *o.tile
@@ -226,15 +243,34 @@ func (o trainOptions) run(ctx context.Context, c *console, data string) (summary
 
 	recipe := o.recipe(o.category)
 	o.expect(c, len(good), len(held))
-	c.note("reading %s", formatCount(len(good), "picture"))
-	result, course, err := o.learn(ctx, c, train.Config{
-		Engine: e, Options: engine.Options{Precision: o.precision, Threads: o.threads},
-		Recipe: recipe, Teacher: t.Weights, Good: good, Textures: textures,
-		Pictures: dataset.NewCache(recipe.Prepare, o.cache),
-		Loaders:  o.loaders, Checkpoint: o.checkpoint, Fresh: o.fresh, Every: o.every,
+	digested, err := destseg.DigestPictures(good)
+	if err != nil {
+		return nil, err
+	}
+	log, err := newRunLog(o.log, runDocument{
+		Note: formatNote, Program: destseg.Version(), Flags: o.flags, Data: data, Category: o.category,
+		Pictures: digested, HeldBack: len(held), Textures: texturesName(o.textures),
+		Teacher: destseg.TeacherRecord{Name: t.Name, Digest: t.Digest}, Recipe: recipe,
+		Engine: e.Name(), Precision: o.precision.String(), Threads: o.threads, Machine: thisMachine(),
+		Started: time.Now().UTC(), Detector: o.output,
 	})
 	if err != nil {
 		return nil, err
+	}
+	defer log.close()
+	c.note("reading %s", formatCount(len(good), "picture"))
+	result, course, err := o.learn(ctx, c, log, train.Config{
+		Engine: e, Options: engine.Options{Precision: o.precision, Threads: o.threads},
+		Recipe: recipe, Teacher: t.Weights, Good: good, Textures: textures,
+		Pictures: dataset.NewCache(recipe.Prepare, o.cache),
+		Loaders:  o.loaders, Checkpoint: o.checkpoint, Fresh: o.fresh, Every: o.every, Keep: o.kept,
+	})
+	if err != nil {
+		return nil, err
+	}
+	log.finish(result.Elapsed.Seconds(), course.loss())
+	if log.failed != nil {
+		c.note("warning: the log in %s is not complete: %s", o.log, explain(log.failed))
 	}
 
 	record := destseg.Record{
@@ -258,6 +294,9 @@ func (o trainOptions) run(ctx context.Context, c *console, data string) (summary
 		return nil, o.keep(err, record, result)
 	}
 	os.Remove(o.checkpoint) // it has served
+	for n := 1; n <= o.kept; n++ {
+		os.Remove(train.EarlierCheckpoint(o.checkpoint, n))
+	}
 	return o.summary(record, result, course), nil
 }
 
@@ -348,7 +387,7 @@ func (c course) loss() string {
 func networkOf(stage int) string { return [...]string{"student", "segmentation network"}[stage-1] }
 
 // learn runs the training and shows how it goes.
-func (o trainOptions) learn(ctx context.Context, c *console, config train.Config) (train.Result, course, error) {
+func (o trainOptions) learn(ctx context.Context, c *console, log *runLog, config train.Config) (train.Result, course, error) {
 	config.Begin = func(p train.Progress) {
 		rotation := config.Recipe.Rotation.String()
 		if o.rotation == nil {
@@ -364,7 +403,11 @@ func (o trainOptions) learn(ctx context.Context, c *console, config train.Config
 	var course course
 	stage := 0
 	warned := false
+	if log.events != nil {
+		config.Look = log.look
+	}
 	config.Progress = func(p train.Progress) {
+		log.progress(p)
 		if p.Stage != stage {
 			if m != nil {
 				m.close()

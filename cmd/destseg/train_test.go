@@ -3,6 +3,7 @@ package main
 import (
 	"bytes"
 	"context"
+	"encoding/json"
 	"errors"
 	"os"
 	"path/filepath"
@@ -241,5 +242,62 @@ func TestRoom(t *testing.T) {
 		if (err == nil) != test.fits {
 			t.Errorf("%s: %v", test.name, err)
 		}
+	}
+}
+
+// TestTrainLog trains with everything that a log and a schedule take.
+func TestTrainLog(t *testing.T) {
+	data := dataSet(t)
+	t.Chdir(t.TempDir())
+	flags := []string{"--log=log", "--schedule=cosine", "--warmup=1", "--average=0.5", "--keep=1", "--every=1", "--holdout=0"}
+	o := succeed(t, append(append([]string{"train", data, "-o", "x.safetensors"}, tiny...), flags...)...)
+	if strings.Contains(o.stderr, "is not complete") {
+		t.Error(o.stderr)
+	}
+	record, err := destseg.ReadRecord("x.safetensors")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if r := record.Recipe; r.Schedule != train.Cosine || r.Warmup != 1 || r.Average != 0.5 {
+		t.Errorf("the recipe is %+v", r)
+	}
+	events, err := filepath.Glob("log/events.out.tfevents.*")
+	if err != nil || len(events) != 1 {
+		t.Fatalf("events in %v, %v", events, err)
+	}
+	said, err := os.ReadFile(events[0])
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, tag := range []string{"loss/student", "loss/focal", "loss/L1", "rate/student", "rate/res", "rate/head", "speed/pictures per second", "maps", "\x89PNG"} {
+		if !bytes.Contains(said, []byte(tag)) {
+			t.Errorf("no %q among the events", tag)
+		}
+	}
+	text, err := os.ReadFile("log/run.json")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var run runDocument
+	if err := json.Unmarshal(text, &run); err != nil {
+		t.Fatal(err)
+	}
+	if run.Recipe != record.Recipe || run.Pictures != record.Pictures || run.Teacher != record.Teacher || run.Finished == nil ||
+		run.Flags["schedule"] != "cosine" || run.Flags["batch"] != "2" || run.Detector != "x.safetensors" || run.Seconds <= 0 {
+		t.Errorf("run.json is\n%s", text)
+	}
+	if left := listing(t, "."); strings.Contains(left, "checkpoint") {
+		t.Errorf("checkpoints are left:\n%s", left)
+	}
+
+	// A second training of the same kind adds to the folder; another recipe's detector
+	// comes of other flags.
+	succeed(t, append(append([]string{"train", data, "-o", "y.safetensors", "--log=log"}, tiny...), "--holdout=0")...)
+	if events, err := filepath.Glob("log/events.out.tfevents.*"); err != nil || len(events) != 2 {
+		t.Errorf("events in %v, %v", events, err)
+	}
+	writeFile(t, "file", nil)
+	if o := command(t.Context(), append([]string{"train", data, "-o", "z.safetensors", "--log=file"}, tiny...)...); o.code != exitFailed || !strings.Contains(o.stderr, "file") {
+		t.Errorf("a file as the folder: exit status %d\n%s", o.code, o.stderr)
 	}
 }

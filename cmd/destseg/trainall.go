@@ -65,6 +65,9 @@ func (o trainOptions) runAll(ctx context.Context, c *console, root string) error
 			j.detector = filepath.Join(folder, detectorName(j.category, seed))
 			one := o
 			one.output, one.seed = j.detector, seed
+			if o.log != "" {
+				one.log = filepath.Join(o.log, fmt.Sprintf("%s-seed%d", j.category, seed))
+			}
 			c.note("training %d of %d: %v", i*len(seeds)+slices.Index(seeds, seed)+1, len(sets)*len(seeds), j)
 			tested, err := one.trainJob(ctx, c, j, learned.Digest)
 			if err != nil && ctx.Err() != nil {
