@@ -245,7 +245,11 @@ func computingFlags(f *pflag.FlagSet, to *computing) {
 // flagValues returns the values of all flags by name.
 func flagValues(f *pflag.FlagSet) map[string]string {
 	values := map[string]string{}
-	f.VisitAll(func(flag *pflag.Flag) { values[flag.Name] = flag.Value.String() })
+	f.VisitAll(func(flag *pflag.Flag) {
+		if flag.Name != "help" {
+			values[flag.Name] = flag.Value.String()
+		}
+	})
 	return values
 }
 

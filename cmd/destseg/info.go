@@ -10,6 +10,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/destseg/destseg"
+	"github.com/destseg/destseg/train"
 )
 
 func newInfo(c *console) *cobra.Command {
@@ -64,7 +65,7 @@ func info(c *console, path string, asJSON bool) error {
 		{"networks", fmt.Sprintf("%s, %s numbers", formatCount(len(values), "tensor"), group(int64(parameters)))},
 		fitRow(record.Preprocessing),
 		{"trained on", fmt.Sprintf("%s, digest %.12s", formatCount(record.Pictures.Count, "good picture"), record.Pictures.Digest)},
-		{"recipe", fmt.Sprintf("%d+%d steps of %d, seed %d", r.StudentSteps, r.SegmentationSteps, r.Batch, r.Seed)},
+		{"recipe", formatRecipe(r)},
 		{"", fmt.Sprintf("rates %g (student), %g (res), %g (head), momentum %g, weight decay %g", r.StudentRate, r.ResRate, r.HeadRate, r.Momentum, r.WeightDecay)},
 		{"anomalies", fmt.Sprintf("textures %s, opacity above %g, rotation %v", record.Textures, r.MinOpacity, r.Rotation)},
 		{"teacher", fmt.Sprintf("%s, digest %.12s", record.Teacher.Name, record.Teacher.Digest)},
@@ -84,4 +85,20 @@ func writeJSON(w io.Writer, document any) error {
 	encoder.SetIndent("", "  ")
 	encoder.SetEscapeHTML(false)
 	return encoder.Encode(document)
+}
+
+// formatRecipe tells in a line how long and how was learned; what is not as published
+// comes last.
+func formatRecipe(r train.Recipe) string {
+	text := fmt.Sprintf("%d+%d steps of %d, seed %d", r.StudentSteps, r.SegmentationSteps, r.Batch, r.Seed)
+	if r.Schedule != train.Constant {
+		text += fmt.Sprintf(", schedule %v", r.Schedule)
+	}
+	if r.Warmup > 0 {
+		text += fmt.Sprintf(", warm-up %d", r.Warmup)
+	}
+	if r.Average > 0 {
+		text += fmt.Sprintf(", averaged by %g", r.Average)
+	}
+	return text
 }

@@ -261,6 +261,9 @@ func TestTrainLog(t *testing.T) {
 	if r := record.Recipe; r.Schedule != train.Cosine || r.Warmup != 1 || r.Average != 0.5 {
 		t.Errorf("the recipe is %+v", r)
 	}
+	if o := succeed(t, "info", "x.safetensors"); !strings.Contains(o.stdout, "2+2 steps of 2, seed 7, schedule cosine, warm-up 1, averaged by 0.5") {
+		t.Errorf("info says\n%s", o.stdout)
+	}
 	events, err := filepath.Glob("log/events.out.tfevents.*")
 	if err != nil || len(events) != 1 {
 		t.Fatalf("events in %v, %v", events, err)
