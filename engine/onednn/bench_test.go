@@ -88,6 +88,13 @@ func BenchmarkKernel(b *testing.B) {
 			p, t := g.Sigmoid(g.Variable("x", 8, 1, 64, 64)), g.Input("t", 8, 1, 64, 64)
 			return g.Add(g.Focal(p, g.Step(t, 0.5), 4), g.L1(p, t))
 		}},
+		{"cross-entropy", func(g *graph.Graph) graph.Value {
+			return g.CrossEntropy(g.Variable("x", 128, 311, 1, 1), g.Input("t", 128, 311, 1, 1), 0.1)
+		}},
+		{"blocks", func(g *graph.Graph) graph.Value { // into blocks of channels and back, around backward convolutions
+			x := g.Variable("x", 8, 128, 32, 32)
+			return g.Sum(g.Conv(x, g.Variable("w", 128, 128, 3, 3), graph.Window{Kernel: 3, Stride: 1, Padding: 1, Dilation: 1}))
+		}},
 		{"spread", func(g *graph.Graph) graph.Value {
 			x := g.Variable("x", wide...)
 			all := g.Concat(x, g.Resize(g.MeanPool(x), 64, 64))
