@@ -30,6 +30,9 @@ func categories(t *testing.T, root string) {
 // TestTrainAll trains two categories, of which one fails and one is interrupted, until
 // all is done.
 func TestTrainAll(t *testing.T) {
+	if testing.Short() {
+		t.Skip("slow without oneDNN")
+	}
 	t.Chdir(t.TempDir())
 	categories(t, "set")
 	mask := filepath.Join("set", "b", "train", "good", "000.png")

@@ -14,6 +14,9 @@ import (
 )
 
 func TestCalibrate(t *testing.T) {
+	if testing.Short() {
+		t.Skip("slow without oneDNN")
+	}
 	data, detector := dataSet(t), detectorFile(t)
 	t.Chdir(t.TempDir())
 	copyFile(t, detector, "x.safetensors")
@@ -88,6 +91,9 @@ func TestCalibrate(t *testing.T) {
 
 // TestHoldout trains with pictures held back, and calibrates by them again.
 func TestHoldout(t *testing.T) {
+	if testing.Short() {
+		t.Skip("slow without oneDNN")
+	}
 	data := dataSet(t)
 	t.Chdir(t.TempDir())
 	good := filepath.Join(data, "train", "good")

@@ -351,6 +351,9 @@ func TestTeacherInfo(t *testing.T) {
 
 // TestTeacherOfDetector checks that a detector names its teacher and carries it.
 func TestTeacherOfDetector(t *testing.T) {
+	if testing.Short() {
+		t.Skip("slow without oneDNN")
+	}
 	data := dataSet(t)
 	ownCache(t)
 	t.Chdir(t.TempDir())

@@ -79,6 +79,9 @@ func TestTiling(t *testing.T) {
 
 // TestTrainTiles trains a detector that sees pictures in tiles.
 func TestTrainTiles(t *testing.T) {
+	if testing.Short() {
+		t.Skip("slow without oneDNN")
+	}
 	data := dataSet(t)
 	t.Chdir(t.TempDir())
 	succeed(t, append([]string{"train", data, "-o", "x.safetensors", "--tile", "48", "--overlap", "20"}, tiny...)...)

@@ -247,6 +247,9 @@ func TestRoom(t *testing.T) {
 
 // TestTrainLog trains with everything that a log and a schedule take.
 func TestTrainLog(t *testing.T) {
+	if testing.Short() {
+		t.Skip("slow without oneDNN")
+	}
 	data := dataSet(t)
 	t.Chdir(t.TempDir())
 	flags := []string{"--log=log", "--schedule=cosine", "--warmup=1", "--average=0.5", "--keep=1", "--every=1", "--holdout=0"}
