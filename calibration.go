@@ -164,12 +164,13 @@ func (k *Calibration) sentence() string {
 	if k.Trained {
 		return fmt.Sprintf(provisional+"by %s that it was trained on, which promises no rate of false alarms", of)
 	}
+	onThese := fmt.Sprintf("chosen on these same pictures; %d of %s are rejected", k.FalseAlarms.Count, of)
 	promise := fmt.Sprintf("with 95 %% confidence fewer than %s of good pictures are rejected", percent(k.FalseAlarms.Bound))
 	switch k.Objective {
 	case BestF1:
-		return fmt.Sprintf("best F1 on %s and %d defective ones, chosen on these same pictures", of, k.Caught.Of)
+		return fmt.Sprintf("best F1 on %s and %d defective ones, %s", of, k.Caught.Of, onThese)
 	case MinRecall:
-		return fmt.Sprintf("recall of %s on %d defective pictures, chosen on these same pictures; %d of %s are rejected", percent(k.Target), k.Caught.Of, k.FalseAlarms.Count, of)
+		return fmt.Sprintf("recall of %s on %d defective pictures, %s", percent(k.Target), k.Caught.Of, onThese)
 	}
 	switch {
 	case k.Modelled:

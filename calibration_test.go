@@ -3,6 +3,7 @@ package destseg
 import (
 	"context"
 	"errors"
+	"fmt"
 	"math"
 	"path/filepath"
 	"reflect"
@@ -57,7 +58,7 @@ func TestCalibrate(t *testing.T) {
 		{"model", CalibrationPictures{Good: good, Synthetic: 7, Synthesis: synthesis}, MaxFalseAlarms, 0.01, -1, -1, "1 % false alarms by a model of the tail of 4 good pictures, too few to tell; with 95 % confidence fewer than 52.7 %"},
 		{"known", CalibrationPictures{Good: good[:1], Defective: defective, Trained: true}, MaxFalseAlarms, 0.01, goodScores[0], goodPeaks[0], "provisional: by 1 good picture that it was trained on"},
 		{"two", CalibrationPictures{Good: good[:2]}, MaxFalseAlarms, 0.01, max(goodScores[0], goodScores[1]), max(goodPeaks[0], goodPeaks[1]), "the largest score of 2 good pictures, too few for 1 % false alarms; with 95 % confidence fewer than 77.6 %"},
-		{"F1", CalibrationPictures{Good: good, Defective: defective}, BestF1, 0, calibrate.F1(goodScores, scores), calibrate.F1(goodPeaks, peaks), "best F1 on 4 good pictures and 4 defective ones"},
+		{"F1", CalibrationPictures{Good: good, Defective: defective}, BestF1, 0, calibrate.F1(goodScores, scores), calibrate.F1(goodPeaks, peaks), fmt.Sprintf("best F1 on 4 good pictures and 4 defective ones, chosen on these same pictures; %d of 4 good pictures are rejected", calibrate.Above(goodScores, calibrate.F1(goodScores, scores)))},
 		{"recall", CalibrationPictures{Good: good, Defective: defective}, MinRecall, 0.75, calibrate.Recall(goodScores, scores, 0.75), calibrate.Recall(goodPeaks, peaks, 0.75), "recall of 75 % on 4 defective pictures"},
 	} {
 		if testing.Short() && c.objective == MaxFalseAlarms && !c.pictures.Trained {

@@ -62,6 +62,9 @@ well.`,
   destseg calibrate bottle.safetensors mvtec_ad/bottle --objective recall --target-recall 98% -o strict.safetensors`,
 		Args: arguments("DETECTOR", "DATA"),
 		RunE: func(command *cobra.Command, args []string) error {
+			if err := needObjective(command.Flags(), o.objective); err != nil {
+				return err
+			}
 			return o.run(command.Context(), c, args[0], args[1])
 		},
 	}
@@ -89,6 +92,17 @@ func objectiveFlag(f *pflag.FlagSet, to *destseg.Objective) {
 	}
 	f.Var(value[destseg.Objective]{to, "KIND", parse, destseg.Objective.String}, "objective",
 		"fpr: few false alarms; f1: the best F1; recall: defects caught")
+}
+
+// needObjective refuses the target of another objective.
+func needObjective(f *pflag.FlagSet, o destseg.Objective) error {
+	for _, of := range []destseg.Objective{destseg.MaxFalseAlarms, destseg.MinRecall} {
+		name := fmt.Sprintf("target-%v", of)
+		if o != of && f.Changed(name) {
+			return wrongUsage("--%s goes with --objective %v, not %v", name, of, o)
+		}
+	}
+	return nil
 }
 
 func (o calibrateOptions) run(ctx context.Context, c *console, detector, data string) error {

@@ -53,6 +53,9 @@ Transparency is ignored: the colour stored under transparent pixels is judged.`,
   destseg predict parts.safetensors 'shift-2/*.jpg' --format csv -o shift-2.csv --overlays marked`,
 		Args: arguments("DETECTOR", "PICTURE…"),
 		RunE: func(command *cobra.Command, args []string) error {
+			if o.maps == "" && command.Flags().Changed("map-format") {
+				return wrongUsage("--map-format goes with --maps")
+			}
 			return o.run(command.Context(), c, args[0], args[1:])
 		},
 	}

@@ -55,6 +55,9 @@ checkpoint; the same command continues from there.`,
   destseg train parts/good --teacher teacher.safetensors`,
 		Args: arguments("SET…"),
 		RunE: func(command *cobra.Command, args []string) error {
+			if o.phases != nil && command.Flags().Changed("steps") {
+				return wrongUsage("--steps and --phases contradict each other; --phases tells the steps of each size")
+			}
 			outliveReaders()
 			return o.run(command.Context(), c, args)
 		},
