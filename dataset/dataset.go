@@ -130,7 +130,8 @@ func (s Sample) PixelTruth() bool {
 type Set struct {
 	// Root is the folder as it was given to [Open].
 	Root string
-	// Category is the base name of the root.
+	// Category is the base name of the root; past names such as good and train, which
+	// say nothing of what the pictures show, that of the folder above.
 	Category string
 	// Layout is the name of the set's [Layout].
 	Layout string
@@ -196,7 +197,20 @@ func readRoot(root string) (top folder, name string, err error) {
 		return folder{}, "", err
 	}
 	top, err = readFolder(root)
-	return top, filepath.Base(absolute), err
+	return top, categoryOf(absolute), err
+}
+
+// categoryOf names what the pictures in a folder show, by its absolute path.
+func categoryOf(path string) string {
+	for at := path; ; at = filepath.Dir(at) {
+		switch name := filepath.Base(at); strings.ToLower(name) {
+		case Good, "ok", "normal", "train":
+		case string(filepath.Separator), ".":
+			return filepath.Base(path)
+		default:
+			return name
+		}
+	}
 }
 
 // pictures lists the pictures under a folder, and warns of those in formats that

@@ -314,3 +314,14 @@ func TestRealSets(t *testing.T) {
 		})
 	}
 }
+
+func TestCategoryOf(t *testing.T) {
+	for path, want := range map[string]string{
+		"/data/bottle": "bottle", "/data/parts/good": "parts", "/data/bottle/train/good": "bottle", "/data/Parts/OK": "Parts",
+		"/good": "good", "/": string(filepath.Separator),
+	} {
+		if got := categoryOf(filepath.FromSlash(path)); got != want {
+			t.Errorf("%s: %q, want %q", path, got, want)
+		}
+	}
+}

@@ -197,8 +197,12 @@ func (r *trainer) training() (training.Config, error) {
 // progress tells of both stages what training tells of any.
 func (r *trainer) progress(p training.Progress) Progress {
 	steps := [...]int{r.Recipe.StudentSteps, r.Recipe.SegmentationSteps}[p.Stage]
+	rate := 0.0
+	if p.Step > 0 {
+		rate = r.Recipe.rate(p.Step-1, steps)
+	}
 	return Progress{
-		Rate:  r.Recipe.rate(p.Step-1, steps),
+		Rate:  rate,
 		Stage: p.Stage + 1, Step: p.Step, Steps: steps, Batch: r.Recipe.Batch,
 		Cosine: p.Losses[network.CosineLoss] / float64(r.Recipe.Batch),
 		Focal:  p.Losses[network.FocalLoss], L1: p.Losses[network.L1Loss],

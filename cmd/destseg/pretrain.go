@@ -108,8 +108,8 @@ func phasesFlag(f *pflag.FlagSet, to *[]pretrain.Phase) {
 		}
 		return strings.Join(list, ",")
 	}
-	f.Var(value[[]pretrain.Phase]{to, "SIZE:N,…", parse, print}, "phases",
-		"sizes of the crops and their steps, in place of --steps, of which\nhalf are at 64 pixels, three tenths at 96, the rest at 128")
+	f.Var(value[[]pretrain.Phase]{to, "LIST", parse, print}, "phases",
+		"sizes of the crops and their steps, as in 64:9000,128:1000, in place\nof --steps, of which half are at 64 pixels, three tenths at 96, the rest at 128")
 }
 
 func weightsFlag(f *pflag.FlagSet, to *[]float64) {
@@ -127,7 +127,7 @@ func weightsFlag(f *pflag.FlagSet, to *[]float64) {
 	print := func(weights []float64) string {
 		return strings.ReplaceAll(strings.Trim(fmt.Sprint(weights), "[]"), " ", ",")
 	}
-	f.Var(value[[]float64]{to, "X,…", parse, print}, "weights", "shares of the sets in each batch (default: by their numbers of pictures)")
+	f.Var(value[[]float64]{to, "LIST", parse, print}, "weights", "shares of the sets in each batch (default: by their numbers of pictures)")
 }
 
 // numberFlag defines a flag for a number from least to most.

@@ -112,38 +112,35 @@ func (r *runner) save(program engine.Program, number, step int) error {
 			}
 		}
 	}
+	if r.Keep == 0 {
+		return weights.WriteFile(r.Checkpoint, f)
+	}
+	// Nothing is moved before the new one is there.
+	next := r.Checkpoint + ".next"
+	if err := weights.WriteFile(next, f); err != nil {
+		return err
+	}
 	if err := r.rotate(); err != nil {
 		return err
 	}
-	return weights.WriteFile(r.Checkpoint, f)
+	return os.Rename(next, r.Checkpoint)
 }
 
 // EarlierCheckpoint is the path of the n-th checkpoint before the last one.
 func EarlierCheckpoint(path string, n int) string { return fmt.Sprintf("%s.%d", path, n) }
 
-// rotate keeps what save is about to replace. Until the new file is there, the old
-// one is under both names.
+// rotate makes the last checkpoint the first of the earlier ones.
 func (r *runner) rotate() error {
-	if r.Keep == 0 {
-		return nil
-	}
-	for n := r.Keep; n > 1; n-- {
-		if err := os.Rename(EarlierCheckpoint(r.Checkpoint, n-1), EarlierCheckpoint(r.Checkpoint, n)); err != nil && !errors.Is(err, fs.ErrNotExist) {
+	for n := r.Keep; n > 0; n-- {
+		from := r.Checkpoint
+		if n > 1 {
+			from = EarlierCheckpoint(from, n-1)
+		}
+		if err := os.Rename(from, EarlierCheckpoint(r.Checkpoint, n)); err != nil && !errors.Is(err, fs.ErrNotExist) {
 			return err
 		}
 	}
-	first := EarlierCheckpoint(r.Checkpoint, 1)
-	if err := os.Remove(first); err != nil && !errors.Is(err, fs.ErrNotExist) {
-		return err
-	}
-	err := os.Link(r.Checkpoint, first)
-	if err != nil { // some file systems have no links
-		err = os.Rename(r.Checkpoint, first)
-	}
-	if errors.Is(err, fs.ErrNotExist) { // the first checkpoint
-		return nil
-	}
-	return err
+	return nil
 }
 
 // open opens a file that save wrote; the reader is nil if there is no such file.

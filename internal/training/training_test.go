@@ -143,8 +143,26 @@ func TestKeep(t *testing.T) {
 			t.Errorf("%s holds %v, want %v", path, got, w)
 		}
 	}
-	if _, err := os.Stat(EarlierCheckpoint(c.Checkpoint, 3)); err == nil {
-		t.Error("more are kept than asked for")
+	if left, err := filepath.Glob(c.Checkpoint + "*"); err != nil || len(left) != 3 {
+		t.Errorf("left are %v, %v", left, err)
+	}
+
+	// What can't be written moves nothing.
+	before, err := os.ReadFile(EarlierCheckpoint(c.Checkpoint, 1))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := os.MkdirAll(filepath.Join(c.Checkpoint+".next", "in the way"), 0o777); err != nil {
+		t.Fatal(err)
+	}
+	again := counting()
+	again.Checkpoint, again.Keep, again.Fresh = c.Checkpoint, 2, true
+	result, err := Run(t.Context(), again)
+	if err != nil || result.Checkpoint == nil {
+		t.Errorf("got %v, and of the checkpoint %v", err, result.Checkpoint)
+	}
+	if after, err := os.ReadFile(EarlierCheckpoint(c.Checkpoint, 1)); err != nil || !slices.Equal(after, before) {
+		t.Errorf("an earlier checkpoint has changed, %v", err)
 	}
 }
 

@@ -102,6 +102,9 @@ func Run(ctx context.Context, c Config) (Result, error) {
 	} else { // the checkpoint brought all steps
 		result.Record.Validation, err = p.validate(ctx, reached.State)
 	}
+	if err != nil && ctx.Err() != nil {
+		err = fmt.Errorf("%w: %w", ErrInterrupted, context.Cause(ctx))
+	}
 	return result, err
 }
 
@@ -149,7 +152,12 @@ func newPretraining(c Config) (*pretraining, error) {
 		p.store.shortest = max(p.store.shortest, 2*phase.Size)
 	}
 	var weights []float64
-	for _, s := range c.Sources {
+	for i, s := range c.Sources {
+		for _, other := range c.Sources[:i] {
+			if other.digest == s.digest {
+				return nil, fmt.Errorf("%w: %s and %s hold the same pictures, which would have two classes each", ErrSource, other.Path, s.Path)
+			}
+		}
 		p.first = append(p.first, p.classes)
 		p.classes += len(s.Classes)
 		weights = append(weights, s.Weight)
@@ -224,6 +232,7 @@ func (p *pretraining) training(start time.Time) (training.Config, error) {
 		Engine: p.Engine, Options: p.Options, State: training.Tensors{}, Kept: map[string]int{}, Average: p.Recipe.Average,
 		Checkpoint: p.Checkpoint, Kind: checkpointKind, Identity: id, Fresh: p.Fresh, Every: p.Every, Start: start,
 		Rest: func(ctx context.Context, state training.Tensors) error {
+			p.last = nil
 			v, err := p.validate(ctx, state)
 			if err != nil {
 				return err

@@ -107,6 +107,9 @@ func TestOpenSource(t *testing.T) {
 	drawn(t, inFolder(t, folder), 20)
 	inFolder(t, folder)("across/notes.txt").Close()
 	inFolder(t, folder)(".cache/0.png").Close()
+	if err := os.Mkdir(filepath.Join(folder, "bare"), 0o777); err != nil { // no class
+		t.Fatal(err)
+	}
 	classes := []string{"across", "along", "both"}
 	for _, c := range []struct {
 		path       string
@@ -283,6 +286,7 @@ func TestUnusable(t *testing.T) {
 		{"no engine", func(c *pretrain.Config) { c.Engine = nil }, nil, "Engine is nil"},
 		{"no sources", func(c *pretrain.Config) { c.Sources = nil }, pretrain.ErrSource, "none"},
 		{"damaged", func(c *pretrain.Config) { c.Sources = append(c.Sources, open(t, damaged, 1)) }, pretrain.ErrSource, filepath.Join("along", "1.png")},
+		{"twice", func(c *pretrain.Config) { c.Sources = append(c.Sources, c.Sources[0]) }, pretrain.ErrSource, "hold the same pictures"},
 		{"more sources than crops", func(c *pretrain.Config) { c.Recipe.Batch = 1 }, pretrain.ErrRecipe, "2 sets"},
 		{"no phases", func(c *pretrain.Config) { c.Recipe.Phases = nil }, pretrain.ErrRecipe, "phases"},
 		{"size", func(c *pretrain.Config) { c.Recipe.Phases[0].Size = 40 }, pretrain.ErrRecipe, "multiples of 32"},

@@ -2,7 +2,6 @@ package pretrain
 
 import (
 	"archive/zip"
-	"cmp"
 	"context"
 	"crypto/sha256"
 	"errors"
@@ -117,6 +116,7 @@ func (s *Source) list() error {
 			return err
 		}
 	}
+	s.dropEmpty()
 	if len(s.val) == 0 {
 		var kept []item
 		for i, p := range s.train {
@@ -133,6 +133,30 @@ func (s *Source) list() error {
 	}
 	s.digest = digest.Digest(h.Sum(nil))
 	return nil
+}
+
+// dropEmpty takes away the classes that have no picture to learn from, and what is
+// there to validate them.
+func (s *Source) dropEmpty() {
+	counts := make([]int, len(s.Classes))
+	for _, i := range s.train {
+		counts[i.class]++
+	}
+	numbers := make([]int, len(s.Classes)) // new ones
+	var classes []string
+	for class, name := range s.Classes {
+		numbers[class] = len(classes)
+		if counts[class] > 0 {
+			classes = append(classes, name)
+		}
+	}
+	s.val = slices.DeleteFunc(s.val, func(i item) bool { return counts[i.class] == 0 })
+	for _, items := range [][]item{s.train, s.val} {
+		for k := range items {
+			items[k].class = numbers[items[k].class]
+		}
+	}
+	s.Classes = classes
 }
 
 // root returns the folder that holds the classes, past folders that hold nothing else, and the
@@ -197,7 +221,6 @@ func (s *Source) pictures(h hash.Hash, root string) ([]item, error) {
 			return nil, err
 		}
 	}
-	slices.SortStableFunc(items, func(a, b item) int { return cmp.Compare(a.class, b.class) })
 	return items, nil
 }
 
