@@ -213,7 +213,7 @@ func newDraws(kept [][2]labelled, o CompareOptions) *draws {
 	d := &draws{options: o}
 	for i, t := range kept {
 		stratum := &d.strata[0]
-		if t[0].defective {
+		if t[0].Defective {
 			stratum = &d.strata[1]
 		}
 		*stratum = append(*stratum, i)

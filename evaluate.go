@@ -157,19 +157,19 @@ type TestedPicture struct {
 	Picture    *picture.RGB  // nil if it was not read
 	Mask       *picture.Gray // at its own size; nil if there is none
 	Inspection *Inspection   // nil if it was not inspected
+	Defective  bool          // as [PictureScore] has it
 	Err        error         // why it was not measured; names the file
 }
 
 // A labelled picture is a tested one with its truth.
 type labelled struct {
 	TestedPicture
-	defective     bool
 	width, height int     // network scale
 	truth         []uint8 // at that size, 1 where defective; nil if there is none
 }
 
 func (d *Detector) inspectSample(ctx context.Context, s dataset.Sample) labelled {
-	t := labelled{TestedPicture: TestedPicture{Sample: s}, defective: s.Anomalous}
+	t := labelled{TestedPicture: TestedPicture{Sample: s, Defective: s.Anomalous}}
 	if s.Mask != "" {
 		if t.Mask, t.Err = s.OpenMask(); t.Err != nil {
 			return t
@@ -182,7 +182,7 @@ func (d *Detector) inspectSample(ctx context.Context, s dataset.Sample) labelled
 	}
 	t.width, t.height = t.Inspection.scaledWidth, t.Inspection.scaledHeight
 	if t.Mask != nil {
-		t.truth, t.defective = truth(t.Mask, t.width, t.height)
+		t.truth, t.Defective = truth(t.Mask, t.width, t.height)
 	}
 	return t
 }
@@ -242,7 +242,7 @@ func (m *measurement) add(t *labelled) {
 		m.failed = append(m.failed, FailedPicture{t.Sample.Path, t.Err.Error()})
 		return
 	}
-	if t.Sample.Anomalous && !t.defective {
+	if t.Sample.Anomalous && !t.Defective {
 		m.blank++
 	}
 	const tooGrey = 0.05 // softened contours stay below
@@ -253,7 +253,7 @@ func (m *measurement) add(t *labelled) {
 		}
 	}
 	m.scores = append(m.scores, PictureScore{
-		Path: t.Sample.Path, Defect: t.Sample.Defect, Defective: t.defective,
+		Path: t.Sample.Path, Defect: t.Sample.Defect, Defective: t.Defective,
 		Score: t.Inspection.Score, DeSTScore: t.Inspection.DeSTScore,
 	})
 }
@@ -272,7 +272,7 @@ func (m *measurement) addSamples(t *labelled) error {
 func (t *labelled) samples() (segmentation, dest metric.Sample) {
 	segmentation = metric.Sample{
 		Score: t.Inspection.Score, Map: t.Inspection.Map(t.width, t.height),
-		Defective: t.defective, Width: t.width, Height: t.height, Mask: t.truth,
+		Defective: t.Defective, Width: t.width, Height: t.height, Mask: t.truth,
 	}
 	dest = segmentation
 	dest.Score, dest.Map = t.Inspection.DeSTScore, t.Inspection.DeSTMap(t.width, t.height)

@@ -147,9 +147,9 @@ func detectorName(category string, seed uint64) string {
 }
 
 // conclude prints the table of what was measured, and returns what failed.
-func (o reportOptions) conclude(c *console, t *tally, root string, sets []string, runs []measuredRun) error {
+func (o overviewOptions) conclude(c *console, t *tally, root string, sets []string, runs []measuredRun) error {
 	if len(runs) > 0 {
-		r := report{data: root, runs: runs, expected: len(sets), failed: t.lines()}
+		r := overview{data: root, runs: runs, expected: len(sets), failed: t.lines()}
 		if err := o.write(c.out, r); err != nil {
 			return err
 		}

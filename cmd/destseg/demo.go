@@ -15,6 +15,7 @@ import (
 	"github.com/destseg/destseg/dataset"
 	"github.com/destseg/destseg/demoset"
 	"github.com/destseg/destseg/internal/memory"
+	"github.com/destseg/destseg/internal/paint"
 	"github.com/destseg/destseg/picture"
 	"github.com/destseg/destseg/train"
 )
@@ -111,7 +112,7 @@ func (o demoOptions) run(ctx context.Context, c *console) error {
 		return err
 	}
 	defer d.Close()
-	b := brushOf(d.Record())
+	b := paint.BrushOf(d.Record())
 	painter, examples := newPainter(marked, set.Test, b), newSheet(set.Test, b)
 	evaluation, err := evaluate(ctx, c, d, set, func(t destseg.TestedPicture) {
 		painter.add(t)

@@ -13,15 +13,18 @@ import (
 	"github.com/destseg/destseg"
 	"github.com/destseg/destseg/dataset"
 	"github.com/destseg/destseg/internal/memory"
+	"github.com/destseg/destseg/internal/paint"
 	"github.com/destseg/destseg/picture"
+	"github.com/destseg/destseg/report"
 )
 
 type evalOptions struct {
 	json     string // file, "-" for the standard output, empty for none
 	overlays string // folder; empty for none
+	report   string // folder; empty for none
 	layout   string
 	all      bool
-	report   reportOptions
+	overview overviewOptions
 	use
 	computing
 }
@@ -45,10 +48,11 @@ category with different seeds give mean ± deviation. What fails is listed at th
 end and does not keep the others from being measured.`,
 		Example: `  destseg eval bottle.safetensors mvtec_ad/bottle
   destseg eval bottle.safetensors mvtec_ad/bottle --json bottle.json --overlays marked
+  destseg eval bottle.safetensors mvtec_ad/bottle --report bottle
   destseg eval --all detectors mvtec_ad --format csv --map both`,
 		Args: arguments("DETECTOR", "DATA"),
 		RunE: func(command *cobra.Command, args []string) error {
-			err := needAll(command.Flags(), o.all, []string{"format", "map"}, []string{"json", "overlays"})
+			err := needAll(command.Flags(), o.all, []string{"format", "map"}, []string{"json", "overlays", "report"})
 			switch {
 			case err != nil:
 				return err
@@ -62,8 +66,9 @@ end and does not keep the others from being measured.`,
 	f.SortFlags = false
 	f.StringVar(&o.json, "json", "", "`FILE` for all figures and scores as JSON, - for the standard output\nin place of the table; the format may change until version 1.0")
 	f.StringVar(&o.overlays, "overlays", "", "`DIR` for the test pictures with the map painted over them,\nregions and the truth outlined")
+	f.StringVar(&o.report, "report", "", "`DIR` for a page with all of it, index.html, to be read in a browser")
 	f.BoolVar(&o.all, "all", false, "measure the detectors of every category under DATA")
-	reportFlags(f, &o.report)
+	overviewFlags(f, &o.overview)
 	layoutFlag(f, &o.layout)
 	o.use.flags(f)
 	computingFlags(f, &o.computing)
@@ -78,16 +83,20 @@ func (o evalOptions) run(ctx context.Context, c *console, detector, data string)
 	if len(set.Test) == 0 {
 		return fmt.Errorf("%s: no test pictures; put good ones into test/good, defective ones into test/KIND and their masks into ground_truth/KIND", data)
 	}
-	d, err := o.use.open(c, o.computing, detector)
+	page, err := reportFile(o.report)
+	if err != nil {
+		return err
+	}
+	d, warning, err := o.use.open(c, o.computing, detector)
 	if err != nil {
 		return err
 	}
 	defer d.Close()
-	if err := outputFolder(o.overlays); err != nil {
+	if err := errors.Join(outputFolder(o.overlays), outputFolder(o.report)); err != nil {
 		return err
 	}
-	marked := newPainter(o.overlays, set.Test, brushOf(d.Record()))
-	if err := keepInputs(append([]string{o.json}, marked.files...), append(testFiles(set), detector)); err != nil {
+	marked := newPainter(o.overlays, set.Test, paint.BrushOf(d.Record()))
+	if err := keepInputs(append([]string{o.json, page}, marked.files...), append(testFiles(set), detector)); err != nil {
 		return err
 	}
 	out, err := c.openResult(o.json)
@@ -96,9 +105,22 @@ func (o evalOptions) run(ctx context.Context, c *console, detector, data string)
 	}
 	defer out.discard()
 
-	evaluation, err := evaluate(ctx, c, d, set, marked.add)
+	gallery := report.NewGallery(d.Record())
+	evaluation, err := evaluate(ctx, c, d, set, func(t destseg.TestedPicture) {
+		marked.add(t)
+		if page != "" {
+			gallery.Add(t)
+		}
+	})
 	if err != nil {
 		return err
+	}
+	if page != "" {
+		if err := writeReport(page, report.Report{
+			Detector: detector, Data: data, Set: set, Record: d.Record(), Evaluation: evaluation, Gallery: gallery,
+		}, warning); err != nil {
+			return err
+		}
 	}
 	if o.json != "-" {
 		fmt.Fprintf(c.out, "%s on %s\n%s", detector, data, formatEvaluation(evaluation, d.Record().Threshold, memory.Peak()))
@@ -202,36 +224,22 @@ func formatEvaluation(e destseg.Evaluation, t *destseg.Threshold, memory int64) 
 
 // formatVerdicts counts the mistakes at a threshold.
 func formatVerdicts(scores []destseg.PictureScore, t destseg.Threshold) string {
-	var good, defective, rejected, missed int
-	for _, s := range scores {
-		switch {
-		case s.Defective:
-			defective++
-			if s.Score <= t.Image {
-				missed++
-			}
-		default:
-			good++
-			if s.Score > t.Image {
-				rejected++
-			}
-		}
-	}
+	v := destseg.CountVerdicts(scores, t.Image)
 	return fmt.Sprintf("at the threshold %.4f, %d of %d good pictures are rejected and %d of %d defective ones missed\n",
-		t.Image, rejected, good, missed, defective)
+		t.Image, v.FalseAlarms, v.Good, v.Missed, v.Defective)
 }
 
 // A painter writes test pictures with their map painted over them and their defects
 // outlined.
 type painter struct {
-	brush
+	paint.Brush
 	files     []string // for the pictures that are still to come; none without a folder
 	unwritten []error
 }
 
 // newPainter returns a painter into a folder, or one that does nothing if it is "".
-func newPainter(folder string, samples []dataset.Sample, b brush) *painter {
-	p := &painter{brush: b}
+func newPainter(folder string, samples []dataset.Sample, b paint.Brush) *painter {
+	p := &painter{Brush: b}
 	if folder == "" {
 		return p
 	}
@@ -255,7 +263,7 @@ func (p *painter) add(t destseg.TestedPicture) {
 	if t.Inspection == nil {
 		return
 	}
-	painted := outlineTruth(p.paint(t.Picture, t.Inspection), t.Mask)
+	painted := paint.OutlineTruth(p.Paint(t.Picture, t.Inspection), t.Mask)
 	if err := picture.WritePNG(file, painted.Image()); err != nil {
 		p.unwritten = append(p.unwritten, err)
 	}

@@ -24,12 +24,15 @@ func (o evalOptions) runAll(ctx context.Context, c *console, folder, root string
 		return err
 	}
 	jobs := assign(c, &t, sets, found, folder)
-	open := func(detector string) (*destseg.Detector, error) { return o.use.open(c, o.computing, detector) }
+	open := func(detector string) (*destseg.Detector, error) {
+		d, _, err := o.use.open(c, o.computing, detector)
+		return d, err
+	}
 	runs, err := measureAll(ctx, c, open, &t, o.layout, jobs)
 	if err != nil {
 		return err
 	}
-	return o.report.conclude(c, &t, root, sets, runs)
+	return o.overview.conclude(c, &t, root, sets, runs)
 }
 
 // assign brings categories and detectors together, by the name of the category. It

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"slices"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -57,12 +58,25 @@ func info(c *console, path string, asJSON bool) error {
 		}{formatNote, path, stat.Size(), len(values), parameters, record})
 	}
 
+	rows := slices.Concat(
+		[][2]string{
+			{"detector", fmt.Sprintf("%s (%s)", path, formatBytes(stat.Size()))},
+			{"networks", fmt.Sprintf("%s, %s numbers", formatCount(len(values), "tensor"), group(int64(parameters)))},
+		},
+		recordRows(record), thresholdRows(record.Threshold), settingsRows(record.Regions))
+	fmt.Fprint(c.out, formatList(rows))
+	if record.Metrics != nil {
+		fmt.Fprintf(c.out, "\n%s", formatEvaluation(*record.Metrics, nil, 0))
+	}
+	return nil
+}
+
+// recordRows tells in a list how a detector was made.
+func recordRows(record destseg.Record) [][2]string {
 	r := record.Recipe
-	rows := [][2]string{
-		{"detector", fmt.Sprintf("%s (%s)", path, formatBytes(stat.Size()))},
+	return [][2]string{
 		{"category", record.Category},
 		{"made", fmt.Sprintf("%s by destseg %s", record.Created.Format("2006-01-02 15:04 MST"), record.Program)},
-		{"networks", fmt.Sprintf("%s, %s numbers", formatCount(len(values), "tensor"), group(int64(parameters)))},
 		fitRow(record.Preprocessing),
 		{"trained on", fmt.Sprintf("%s, digest %.12s", formatCount(record.Pictures.Count, "good picture"), record.Pictures.Digest)},
 		{"recipe", formatRecipe(r)},
@@ -71,12 +85,6 @@ func info(c *console, path string, asJSON bool) error {
 		{"teacher", fmt.Sprintf("%s, digest %.12s", record.Teacher.Name, record.Teacher.Digest)},
 		{"computed by", fmt.Sprintf("%s in %s, in %s", record.Engine, record.Precision, formatTime(time.Duration(record.Seconds*float64(time.Second))))},
 	}
-	rows = append(append(rows, thresholdRows(record.Threshold)...), settingsRows(record.Regions)...)
-	fmt.Fprint(c.out, formatList(rows))
-	if record.Metrics != nil {
-		fmt.Fprintf(c.out, "\n%s", formatEvaluation(*record.Metrics, nil, 0))
-	}
-	return nil
 }
 
 // writeJSON writes a document for people and programs.

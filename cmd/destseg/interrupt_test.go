@@ -15,7 +15,7 @@ func TestInterrupted(t *testing.T) {
 	cancel()
 	for _, args := range [][]string{
 		{"predict", detector, data, "-o", "out.jsonl", "--overlays", "marked", "--masks", "masks"},
-		{"eval", detector, data, "--json", "out.json", "--overlays", "marked"},
+		{"eval", detector, data, "--json", "out.json", "--overlays", "marked", "--report", "page"},
 		{"eval", "--all", filepath.Dir(detector), filepath.Dir(data)},
 		{"compare", detector, detector, "--data", data, "--json", "out.json"},
 		{"synth", data, "-o", "sheet.png"},

@@ -17,6 +17,7 @@ import (
 
 	"github.com/destseg/destseg"
 	"github.com/destseg/destseg/dataset"
+	"github.com/destseg/destseg/internal/paint"
 	"github.com/destseg/destseg/picture"
 	"github.com/destseg/destseg/region"
 )
@@ -105,7 +106,7 @@ func (o predictOptions) run(ctx context.Context, c *console, detector string, ar
 	if err := keepInputs(outputs(o.output, files), append(paths, detector, o.roi)); err != nil {
 		return err
 	}
-	d, err := o.use.open(c, o.computing, detector)
+	d, _, err := o.use.open(c, o.computing, detector)
 	if err != nil {
 		return err
 	}
@@ -299,7 +300,7 @@ func (o predictOptions) predict(ctx context.Context, d *destseg.Detector, paths 
 	defer stop(nil)
 	// The network goes on while files are written: the queue holds the pictures it
 	// has left behind, in order.
-	b := brushOf(d.Record())
+	b := paint.BrushOf(d.Record())
 	queue := make(chan chan judged, runtime.GOMAXPROCS(0))
 	go func() {
 		defer close(queue)
@@ -336,7 +337,7 @@ func (o predictOptions) predict(ctx context.Context, d *destseg.Detector, paths 
 }
 
 // judge makes the line for an inspected picture, and writes its files.
-func (o predictOptions) judge(file destseg.InspectedFile, to pictureFiles, b brush) judged {
+func (o predictOptions) judge(file destseg.InspectedFile, to pictureFiles, b paint.Brush) judged {
 	if file.Err != nil {
 		return judged{prediction: prediction{Path: file.Path, Error: told(file.Err)}, unread: file.Err}
 	}
@@ -352,7 +353,7 @@ func (o predictOptions) judge(file destseg.InspectedFile, to pictureFiles, b bru
 		j.Regions = append([]region.Region{}, regions...) // [] and not null for none
 	}
 	if to.overlay != "" {
-		j.Overlay = j.wrote(to.overlay, picture.WritePNG(to.overlay, b.paint(file.Picture, in).Image()))
+		j.Overlay = j.wrote(to.overlay, picture.WritePNG(to.overlay, b.Paint(file.Picture, in).Image()))
 	}
 	if to.mask != "" {
 		j.Mask = j.wrote(to.mask, picture.WritePNG(to.mask, mask.Image()))

@@ -11,6 +11,7 @@ import (
 	"testing"
 
 	"github.com/destseg/destseg"
+	"github.com/destseg/destseg/internal/paint"
 	"github.com/destseg/destseg/picture"
 	"github.com/destseg/destseg/region"
 )
@@ -102,7 +103,7 @@ func TestPredict(t *testing.T) {
 			t.Fatal(err)
 		}
 		low, high := d.Record().Threshold.HeatScale()
-		want := picture.Outline(picture.Overlay(original, values, low, high, paintOpacity), mask, regionColour)
+		want := picture.Outline(picture.Overlay(original, values, low, high, paint.Opacity), mask, paint.RegionColour)
 		if !reflect.DeepEqual(painted, want) {
 			t.Errorf("%s: the overlay is another", p.Path)
 		}

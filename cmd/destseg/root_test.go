@@ -130,6 +130,7 @@ func TestUsage(t *testing.T) {
 		{[]string{"train", "--all", data, "--seeds", "1", "--seed", "1"}, "contradict each other"},
 		{[]string{"eval", detector, data, "--map", "dest"}, "--map goes with --all"},
 		{[]string{"eval", "--all", detector, data, "--json", "-"}, "--json is for one category"},
+		{[]string{"eval", "--all", detector, data, "--report", "x"}, "--report is for one category"},
 		{[]string{"eval", "--all", detector, data, "--format", "html"}, "expected text, csv, json or latex"},
 		{[]string{"eval", "--all", detector, data, "--map", "all"}, "expected segmentation, dest or both"},
 		{[]string{"bench", data, "--layout", "x"}, "expected visa, mvtec2"},

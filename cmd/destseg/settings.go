@@ -110,21 +110,24 @@ func (u *use) flags(f *pflag.FlagSet) {
 	u.tiling.flags(f, "pixels across of the tiles in which pictures are seen, 0 for whole\nones (default: as the detector was trained)")
 }
 
-// open opens a detector for that use, and warns of what its verdicts are worth.
-func (u use) open(c *console, how computing, path string) (*destseg.Detector, error) {
+// open opens a detector for that use, warns of what its verdicts are worth, and
+// returns that warning; "" if there is nothing to warn of.
+func (u use) open(c *console, how computing, path string) (d *destseg.Detector, warning string, err error) {
 	settings, err := u.regionSettings.change()
 	if err != nil {
-		return nil, err
+		return nil, "", err
 	}
 	d, before, err := u.tiling.open(how, path, func(r *destseg.Record) {
 		settings(r)
 		u.setThresholds(r)
 	})
 	if err != nil {
-		return nil, err
+		return nil, "", err
 	}
-	u.warn(c, path, d.Record(), before)
-	return d, nil
+	if warning = u.warning(path, d.Record(), before); warning != "" {
+		c.note("warning: %s", warning)
+	}
+	return d, warning, nil
 }
 
 // setThresholds sets the thresholds that are given. If only one is and the detector has
@@ -141,27 +144,29 @@ func (u use) setThresholds(r *destseg.Record) {
 		r.Threshold = &destseg.Threshold{Image: *either, Pixel: *either, Source: "given"}
 	}
 	if u.threshold != nil {
-		r.Threshold.Image = *u.threshold
+		// What is known of another threshold does not hold for this one.
+		r.Threshold.Image, r.Threshold.Source, r.Threshold.Calibration = *u.threshold, "given", nil
 	}
 	if u.pixelThreshold != nil {
 		r.Threshold.Pixel = *u.pixelThreshold
 	}
 }
 
-// warn tells what the verdicts of a detector are worth, which was made to see pictures
-// otherwise than its record now says.
-func (u use) warn(c *console, path string, r destseg.Record, before destseg.Preprocessing) {
+// warning tells what the verdicts of a detector are worth; before is how it was made to
+// see pictures.
+func (u use) warning(path string, r destseg.Record, before destseg.Preprocessing) string {
 	t := r.Threshold
 	switch {
 	case t == nil:
-		c.note("warning: %s has no threshold, so there are scores and no verdicts; --threshold sets one, destseg calibrate chooses one", path)
+		return fmt.Sprintf("%s has no threshold, so there are scores and no verdicts; --threshold sets one, destseg calibrate chooses one", path)
 	case u.threshold != nil:
 	case r.Preprocessing != before:
-		c.note("warning: the threshold %.4f of %s was not chosen for these tiles; destseg calibrate with --tile chooses one, --threshold sets one", t.Image, path)
+		return fmt.Sprintf("the threshold %.4f of %s was not chosen for these tiles; destseg calibrate with --tile chooses one, --threshold sets one", t.Image, path)
 	case t.Provisional():
-		c.note("warning: the threshold %.4f of %s is provisional, by the scores of its own training pictures; "+
+		return fmt.Sprintf("the threshold %.4f of %s is provisional, by the scores of its own training pictures; "+
 			"destseg calibrate chooses one by others, --threshold sets one", t.Image, path)
 	}
+	return ""
 }
 
 // settingsRows tells of region settings in a list.

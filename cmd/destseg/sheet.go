@@ -8,6 +8,7 @@ import (
 
 	"github.com/destseg/destseg"
 	"github.com/destseg/destseg/dataset"
+	"github.com/destseg/destseg/internal/paint"
 	"github.com/destseg/destseg/picture"
 )
 
@@ -20,12 +21,12 @@ const (
 // A sheet shows examples of the test pictures in two columns: the picture, what was
 // found, and what is true.
 type sheet struct {
-	brush
+	paint.Brush
 	examples []dataset.Sample
 	rows     [][3]*picture.RGB // of the examples
 }
 
-func newSheet(samples []dataset.Sample, b brush) *sheet {
+func newSheet(samples []dataset.Sample, b paint.Brush) *sheet {
 	examples := examplesOf(samples)
 	return &sheet{b, examples, make([][3]*picture.RGB, len(examples))}
 }
@@ -33,7 +34,7 @@ func newSheet(samples []dataset.Sample, b brush) *sheet {
 // add takes a picture if it is one of the examples.
 func (s *sheet) add(t destseg.TestedPicture) {
 	if i := slices.Index(s.examples, t.Sample); i >= 0 && t.Inspection != nil {
-		s.rows[i] = [3]*picture.RGB{t.Picture, s.paint(t.Picture, t.Inspection), outlineTruth(t.Picture, t.Mask)}
+		s.rows[i] = [3]*picture.RGB{t.Picture, s.Paint(t.Picture, t.Inspection), paint.OutlineTruth(t.Picture, t.Mask)}
 	}
 }
 

@@ -63,7 +63,7 @@ func TestSummarize(t *testing.T) {
 }
 
 func TestReportFormats(t *testing.T) {
-	r := report{data: "root", runs: madeUpRuns(), expected: 3, failed: []string{"ant: broken"}}
+	r := overview{data: "root", runs: madeUpRuns(), expected: 3, failed: []string{"ant: broken"}}
 	for _, test := range []struct {
 		format, maps string
 		want         []string
@@ -86,7 +86,7 @@ func TestReportFormats(t *testing.T) {
 		{"json", destMap, []string{`"map": "dest"`, `"seeds": [`, `"mean": 0.225,`, `"categories": 3,`, `"ant: broken"`, `"protocol": [`}},
 	} {
 		var b bytes.Buffer
-		if err := (reportOptions{format: test.format, maps: test.maps}).write(&b, r); err != nil {
+		if err := (overviewOptions{format: test.format, maps: test.maps}).write(&b, r); err != nil {
 			t.Fatal(err)
 		}
 		for _, want := range test.want {
@@ -97,7 +97,7 @@ func TestReportFormats(t *testing.T) {
 	}
 	// One seed needs no deviations.
 	var b bytes.Buffer
-	if err := (reportOptions{format: "text", maps: segmentationMap}).write(&b, report{data: "root", runs: madeUpRuns()[:1], expected: 1}); err != nil {
+	if err := (overviewOptions{format: "text", maps: segmentationMap}).write(&b, overview{data: "root", runs: madeUpRuns()[:1], expected: 1}); err != nil {
 		t.Fatal(err)
 	}
 	if text := b.String(); strings.Contains(text, "±") || strings.Contains(text, "seeds") || !strings.Contains(text, "\nmean              50.0 ") {

@@ -13,8 +13,8 @@ import (
 	"github.com/destseg/destseg"
 )
 
-// A report is all that --all comes to.
-type report struct {
+// An overview is all that --all comes to.
+type overview struct {
 	data     string
 	runs     []measuredRun // at least one
 	maps     []string      // to tell of
@@ -22,20 +22,20 @@ type report struct {
 	failed   []string      // what else was to be done
 }
 
-// reportOptions say how a report is written.
-type reportOptions struct {
+// overviewOptions say how an overview is written.
+type overviewOptions struct {
 	format string // text, csv, json or latex
 	maps   string // segmentation, dest or both
 }
 
-func reportFlags(f *pflag.FlagSet, to *reportOptions) {
-	*to = reportOptions{format: "text", maps: segmentationMap}
+func overviewFlags(f *pflag.FlagSet, to *overviewOptions) {
+	*to = overviewOptions{format: "text", maps: segmentationMap}
 	choiceFlag(f, &to.format, "format", "NAME", "of the table of --all: text, csv, json or latex", "text", "csv", "json", "latex")
 	choiceFlag(f, &to.maps, "map", "NAME", "in the table of --all: segmentation, dest or both", segmentationMap, destMap, bothMaps)
 }
 
-// write writes a report of the runs.
-func (o reportOptions) write(w io.Writer, r report) error {
+// write writes an overview of the runs.
+func (o overviewOptions) write(w io.Writer, r overview) error {
 	r.maps = []string{o.maps}
 	if o.maps == bothMaps {
 		r.maps = []string{segmentationMap, destMap}
@@ -65,7 +65,7 @@ func title(of string) string {
 const deviationNote = "±: sample standard deviation over the seeds; for the mean, of the mean of all categories, over the seeds that each of them has"
 
 // meanLabel names the row of the mean, and how many categories are missing in it.
-func (r report) meanLabel(s summary) string {
+func (r overview) meanLabel(s summary) string {
 	if len(s.Rows) < r.expected {
 		return fmt.Sprintf("mean (%d of %d)", len(s.Rows), r.expected)
 	}
@@ -88,7 +88,7 @@ func (c summaryCell) percent(plusMinus string) string {
 	return fmt.Sprintf("%.1f%s%.1f", 100**c.Mean, plusMinus, 100**c.Deviation)
 }
 
-func (r report) text() string {
+func (r overview) text() string {
 	var b strings.Builder
 	several := false
 	for _, of := range r.maps {
@@ -128,7 +128,7 @@ func (r report) text() string {
 }
 
 // writeCSV writes fractions of 1, in full, for programs.
-func (r report) writeCSV(w io.Writer) error {
+func (r overview) writeCSV(w io.Writer) error {
 	out := csv.NewWriter(w)
 	number := func(v *float64) string {
 		if v == nil {
@@ -162,7 +162,7 @@ func (r report) writeCSV(w io.Writer) error {
 }
 
 // latex writes tables for the package booktabs.
-func (r report) latex() string {
+func (r overview) latex() string {
 	var b strings.Builder
 	b.WriteString("% needs \\usepackage{booktabs}; figures in percent\n")
 	for _, of := range r.maps {
@@ -210,7 +210,7 @@ func latexText(s string) string {
 }
 
 // document is what is written as JSON: fractions of 1.
-func (r report) document() any {
+func (r overview) document() any {
 	type run struct {
 		Category   string             `json:"category"`
 		Seed       uint64             `json:"seed"`

@@ -43,7 +43,7 @@ type trainOptions struct {
 	fresh, force bool
 	all          bool
 	seeds        []uint64 // with all; nil: seed alone
-	report       reportOptions
+	overview     overviewOptions
 	loaders      int
 	cache        int64
 	holdout      holdout
@@ -129,7 +129,7 @@ is not trained again.`,
 	f.StringVarP(&o.output, "output", "o", o.output, "detector `FILE` to write; with --all the folder of the detectors,\n\"detectors\" if it is left out")
 	f.BoolVar(&o.all, "all", false, "train a detector for every category under DATA")
 	seedsFlag(f, &o.seeds)
-	reportFlags(f, &o.report)
+	overviewFlags(f, &o.overview)
 	f.StringVar(&o.category, "category", "", "`NAME` of what the pictures show (default: that of the folder)")
 	layoutFlag(f, &o.layout)
 	stepsFlag(f, &o.steps)

@@ -87,7 +87,7 @@ func (o trainOptions) runAll(ctx context.Context, c *console, root string) error
 	if err != nil {
 		return err
 	}
-	return o.report.conclude(c, &t, root, sets, runs)
+	return o.overview.conclude(c, &t, root, sets, runs)
 }
 
 // trainJob trains a detector unless it is done, and reports whether its category has
