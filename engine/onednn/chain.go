@@ -139,12 +139,13 @@ func (l *lowering) newBackward(s *C.dnn_conv_spec) (p *C.dnn_primitive, blocks b
 	if err := check(C.dnn_conv_create(l.context, &preferred, &p), "convolution"); err != nil {
 		return nil, false, err
 	}
-	if C.dnn_conv_layout(p) == C.DNN_BLOCKS {
-		s.layout = C.DNN_BLOCKS
+	if layout := C.dnn_conv_layout(p); layout != C.DNN_ANY {
+		l.own(p)
+		return p, layout == C.DNN_BLOCKS, nil
 	}
 	C.dnn_destroy(p)
 	p, err = l.newConvolution(s)
-	return p, s.layout == C.DNN_BLOCKS, err
+	return p, false, err
 }
 
 // leastBlocked is the least C·O/(C+O), to which the work for each number of a
