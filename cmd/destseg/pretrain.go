@@ -21,17 +21,18 @@ import (
 )
 
 type pretrainOptions struct {
-	output, checkpoint string
-	phases             []pretrain.Phase // nil: as usual for steps
-	steps, batch       int
-	weights            []float64 // of the sets; nil: by their numbers of pictures
-	rate, decay        float64
-	average            float64
-	every              int
-	fresh, force       bool
-	loaders            int
-	cache              int64
-	seed               uint64
+	output string
+	resumption
+	phases       []pretrain.Phase // nil: as usual for steps
+	steps, batch int
+	weights      []float64 // of the sets; nil: by their numbers of pictures
+	rate, decay  float64
+	average      float64
+	every        int
+	force        bool
+	loaders      int
+	cache        int64
+	seed         uint64
 	computing
 }
 
@@ -157,17 +158,8 @@ func (o pretrainOptions) run(ctx context.Context, c *console, paths []string) (e
 	if o.weights != nil && len(o.weights) != len(paths) {
 		return wrongUsage("%d weights for %s", len(o.weights), formatCount(len(paths), "set"))
 	}
-	if o.output, err = outputFile(o.output); err != nil {
+	if err := o.place(&o.output); err != nil {
 		return err
-	}
-	if o.checkpoint == "" {
-		o.checkpoint = o.output + ".checkpoint"
-	}
-	if o.checkpoint, err = outputFile(o.checkpoint); err != nil {
-		return err
-	}
-	if sameFile(o.checkpoint, o.output) {
-		return wrongUsage("--checkpoint and --output name the same file, %s", o.output)
 	}
 	if _, err := os.Stat(o.output); err == nil && !o.force {
 		return fmt.Errorf("%s: there is a file already; --force replaces it, --output names another one", o.output)
@@ -232,16 +224,10 @@ func (o pretrainOptions) learn(ctx context.Context, c *console, config pretrain.
 		train, val := s.Counts()
 		c.note("%s: %d classes, %s to learn from, %s for validation", s.Path, len(s.Classes), formatCount(train, "picture"), group(int64(val)))
 	}
-	var m *meter
-	begin := func(what string, total int) {
-		if m != nil {
-			m.close()
-		}
-		m = c.meter(what, total)
-	}
+	var m stepMeter
 	config.Reading = func(done, total int) {
-		if m == nil {
-			begin("reading: picture", total)
+		if m.meter == nil {
+			m.begin(c, "reading: picture", total)
 		}
 		m.update(done)
 	}
@@ -249,23 +235,11 @@ func (o pretrainOptions) learn(ctx context.Context, c *console, config pretrain.
 		if p.Done > 0 {
 			c.note("continuing from %s after step %d of %d; --fresh would begin anew", o.checkpoint, p.Done, p.Steps)
 		}
-		begin("pretraining", p.Steps)
+		m.begin(c, "pretraining", p.Steps)
 	}
-	warned := false
 	config.Progress = func(p pretrain.Progress) {
-		var details []string
-		if p.Remaining > 0 {
-			details = append(details, formatTime(p.Remaining)+" left")
-		}
-		details = append(details, fmt.Sprintf("%d pixels, loss %.3f", config.Recipe.Phases[p.Phase].Size, p.Loss))
-		if p.Speed > 0 {
-			details = append(details, fmt.Sprintf("%.3g crops/s", p.Speed))
-		}
-		m.update(p.Done, details...)
-		if p.Checkpoint != nil && !warned {
-			m.note("warning: no checkpoint written, the training goes on: %s", explain(p.Checkpoint))
-		}
-		warned = p.Checkpoint != nil
+		came := fmt.Sprintf("%d pixels, loss %.3f", config.Recipe.Phases[p.Phase].Size, p.Loss)
+		m.step(p.Done, p.Remaining, came, p.Speed, "crops", p.Checkpoint)
 	}
 	config.Validated = func(v pretrain.Validation) {
 		for _, a := range accuracies(v) {
@@ -273,23 +247,8 @@ func (o pretrainOptions) learn(ctx context.Context, c *console, config pretrain.
 		}
 	}
 	result, err := pretrain.Run(ctx, config)
-	if m != nil {
-		m.close()
-	}
-	switch {
-	case errors.Is(err, pretrain.ErrInterrupted) && errors.Is(err, context.Cause(ctx)):
-		err = errInterrupted
-		if _, missing := os.Stat(o.checkpoint); missing == nil {
-			again := "the same command"
-			if o.fresh {
-				again += " without --fresh"
-			}
-			err = fmt.Errorf("%w; %s continues from %s", err, again, o.checkpoint)
-		}
-	case errors.Is(err, pretrain.ErrCheckpoint):
-		err = fmt.Errorf("%w (--fresh)", err)
-	}
-	return result, err
+	m.end()
+	return result, o.ended(ctx, err, "")
 }
 
 // accuracies tells how many validation pictures of each set were told right.

@@ -52,8 +52,9 @@ type runDocument struct {
 	Detector string     `json:"detector"`
 }
 
-// newRunLog begins a log in a folder; none if it is empty.
-func newRunLog(folder string, document runDocument) (*runLog, error) {
+// newRunLog begins a log in a folder; none if it is empty. good are the pictures to
+// learn from, which the document identifies.
+func newRunLog(folder string, good []string, document runDocument) (*runLog, error) {
 	l := &runLog{folder: folder, document: document, recipe: document.Recipe}
 	if folder == "" {
 		return l, nil
@@ -62,6 +63,9 @@ func newRunLog(folder string, document runDocument) (*runLog, error) {
 		return nil, err
 	}
 	var err error
+	if l.document.Pictures, err = destseg.DigestPictures(good); err != nil {
+		return nil, err
+	}
 	if l.events, err = tensorboard.Create(folder); err != nil {
 		return nil, err
 	}

@@ -32,21 +32,21 @@ type trainOptions struct {
 	size             size
 	fit              picture.Fit
 	tiling
-	teacher      string // a name, or a file
-	checkpoint   string // empty: beside the output
-	every, kept  int    // steps between checkpoints; earlier ones to keep
-	schedule     string // of the rates
-	warmup       int
-	average      float64
-	log          string            // folder, empty for none
-	flags        map[string]string // all of them, for the log
-	fresh, force bool
-	all          bool
-	seeds        []uint64 // with all; nil: seed alone
-	overview     overviewOptions
-	loaders      int
-	cache        int64
-	holdout      holdout
+	teacher string // a name, or a file
+	resumption
+	every, kept int    // steps between checkpoints; earlier ones to keep
+	schedule    string // of the rates
+	warmup      int
+	average     float64
+	log         string            // folder, empty for none
+	flags       map[string]string // all of them, for the log
+	force       bool
+	all         bool
+	seeds       []uint64 // with all; nil: seed alone
+	overview    overviewOptions
+	loaders     int
+	cache       int64
+	holdout     holdout
 	synthesis
 	goal
 	regionSettings
@@ -161,9 +161,6 @@ func freshFlag(f *pflag.FlagSet, to *bool) {
 	f.BoolVar(to, "fresh", false, "begin anew in place of the checkpoint that is there")
 }
 
-// checkpointEnding makes the name of the checkpoint of that of the detector.
-const checkpointEnding = ".checkpoint"
-
 // recipe returns what to train, for a category.
 func (o trainOptions) recipe(category string) train.Recipe {
 	r := train.Published(category)
@@ -205,17 +202,8 @@ func (o trainOptions) run(ctx context.Context, c *console, data string) (summary
 	if o.category == "" {
 		o.category = set.Category
 	}
-	if o.output, err = outputFile(o.output); err != nil {
+	if err := o.place(&o.output); err != nil {
 		return nil, err
-	}
-	if o.checkpoint == "" {
-		o.checkpoint = o.output + checkpointEnding
-	}
-	if o.checkpoint, err = outputFile(o.checkpoint); err != nil {
-		return nil, err
-	}
-	if sameFile(o.checkpoint, o.output) {
-		return nil, wrongUsage("--checkpoint and --output name the same file, %s", o.output)
 	}
 	if err := o.mayReplace(); err != nil {
 		return nil, err
@@ -243,13 +231,9 @@ func (o trainOptions) run(ctx context.Context, c *console, data string) (summary
 
 	recipe := o.recipe(o.category)
 	o.expect(c, len(good), len(held))
-	digested, err := destseg.DigestPictures(good)
-	if err != nil {
-		return nil, err
-	}
-	log, err := newRunLog(o.log, runDocument{
+	log, err := newRunLog(o.log, good, runDocument{
 		Note: formatNote, Program: destseg.Version(), Flags: o.flags, Data: data, Category: o.category,
-		Pictures: digested, HeldBack: len(held), Textures: texturesName(o.textures),
+		HeldBack: len(held), Textures: texturesName(o.textures),
 		Teacher: destseg.TeacherRecord{Name: t.Name, Digest: t.Digest}, Recipe: recipe,
 		Engine: e.Name(), Precision: o.precision.String(), Threads: o.threads, Machine: thisMachine(),
 		Started: time.Now().UTC(), Detector: o.output,
@@ -399,21 +383,17 @@ func (o trainOptions) learn(ctx context.Context, c *console, log *runLog, config
 			c.note("continuing from %s after step %d of %d of the %s; --fresh would begin anew", o.checkpoint, p.Step, p.Steps, networkOf(p.Stage))
 		}
 	}
-	var m *meter
+	var m stepMeter
 	var course course
 	stage := 0
-	warned := false
 	if log.events != nil {
 		config.Look = log.look
 	}
 	config.Progress = func(p train.Progress) {
 		log.progress(p)
 		if p.Stage != stage {
-			if m != nil {
-				m.close()
-			}
 			stage = p.Stage
-			m = c.meter([...]string{"student", "segmentation"}[stage-1], p.Steps)
+			m.begin(c, [...]string{"student", "segmentation"}[stage-1], p.Steps)
 		}
 		loss := p.Cosine
 		if stage == 2 {
@@ -421,52 +401,11 @@ func (o trainOptions) learn(ctx context.Context, c *console, log *runLog, config
 		}
 		course.losses[stage-1] = fmt.Sprintf("%.4f", loss)
 		course.reached = fmt.Sprintf("step %d of %d of the %s, loss %.4f", p.Step, p.Steps, networkOf(stage), loss)
-		var details []string
-		if p.Remaining > 0 { // first, because a narrow terminal cuts the end off
-			details = append(details, formatTime(p.Remaining)+" left")
-		}
-		details = append(details, fmt.Sprintf("loss %.4f", loss))
-		if p.Speed > 0 {
-			details = append(details, fmt.Sprintf("%.3g pictures/s", p.Speed))
-		}
-		m.update(p.Step, details...)
-		if p.Checkpoint != nil && !warned {
-			m.note("warning: no checkpoint written, the training goes on: %s", explain(p.Checkpoint))
-		}
-		warned = p.Checkpoint != nil
+		m.step(p.Step, p.Remaining, fmt.Sprintf("loss %.4f", loss), p.Speed, "pictures", p.Checkpoint)
 	}
 	result, err := train.Run(ctx, config)
-	if m != nil {
-		m.close()
-	}
-	switch {
-	case errors.Is(err, train.ErrInterrupted) && errors.Is(err, context.Cause(ctx)): // else the checkpoint failed
-		err = o.interrupted(course.reached)
-	case errors.Is(err, train.ErrCheckpoint):
-		err = fmt.Errorf("%w (--fresh)", err)
-	}
-	return result, course, err
-}
-
-// interrupted is the error of a run that the user ended after it had reached a
-// step, if it had.
-func (o trainOptions) interrupted(reached string) error {
-	err := errInterrupted
-	if reached != "" {
-		err = fmt.Errorf("%w at %s", err, reached)
-	}
-	if _, missing := os.Stat(o.checkpoint); missing != nil {
-		return err
-	}
-	return fmt.Errorf("%w; %s continues from %s", err, o.again(), o.checkpoint)
-}
-
-// again names the command that goes on from the checkpoint of this run.
-func (o trainOptions) again() string {
-	if o.fresh {
-		return "the same command without --fresh" // which would begin anew once more
-	}
-	return "the same command"
+	m.end()
+	return result, course, o.ended(ctx, err, course.reached)
 }
 
 // finish chooses the thresholds and writes the detector.
