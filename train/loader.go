@@ -116,7 +116,7 @@ func (s source) check(ctx context.Context) error {
 		})
 	}
 	group.Wait()
-	if err := unreadable(errs); err != nil {
+	if err := training.Unreadable(ErrPictures, errs); err != nil {
 		return err
 	}
 	if textures, ok := s.textures.(interface{ Check(context.Context) error }); ok && ctx.Err() == nil {

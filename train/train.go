@@ -263,24 +263,3 @@ func (r *trainer) stages() ([]training.Stage, error) {
 		Losses:  []string{network.FocalLoss, network.L1Loss},
 	}}, nil
 }
-
-const listed = 10 // unreadable pictures named in an error
-
-// unreadable joins the errors of pictures into one.
-func unreadable(errs []error) error {
-	var bad []error
-	for _, err := range errs {
-		if err != nil {
-			bad = append(bad, err)
-		}
-	}
-	if len(bad) == 0 {
-		return nil
-	}
-	count, more := len(bad), ""
-	if count > listed {
-		more = fmt.Sprintf("\nand %d more", count-listed)
-		bad = bad[:listed]
-	}
-	return fmt.Errorf("%w: %d of %d can't be read; repair them or take them away:\n%w%s", ErrPictures, count, len(errs), errors.Join(bad...), more)
-}

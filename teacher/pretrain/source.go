@@ -20,6 +20,7 @@ import (
 
 	"github.com/destseg/destseg/dataset"
 	"github.com/destseg/destseg/internal/digest"
+	"github.com/destseg/destseg/internal/training"
 	"github.com/destseg/destseg/picture"
 )
 
@@ -296,23 +297,5 @@ func (t *store) check(ctx context.Context, sources []*Source, progress func(done
 		})
 	}
 	group.Wait()
-	const listed = 10
-	var bad []error
-	count := 0
-	for _, err := range errs {
-		if err == nil {
-			continue
-		}
-		if count++; count <= listed {
-			bad = append(bad, err)
-		}
-	}
-	if count == 0 {
-		return nil
-	}
-	more := ""
-	if count > listed {
-		more = fmt.Sprintf("\nand %d more", count-listed)
-	}
-	return fmt.Errorf("%w: %d of %d can't be read; repair them or take them away:\n%w%s", ErrSource, count, len(all), errors.Join(bad...), more)
+	return training.Unreadable(ErrSource, errs)
 }
