@@ -155,6 +155,9 @@ func (d *Detector) InspectRGB(p *picture.RGB) (*Inspection, error) {
 		return nil, fmt.Errorf("%w: %d values for %d×%d pixels in RGB", ErrPicture, len(p.Pix), p.Width, p.Height)
 	}
 	how, settings := d.record.Preprocessing, d.record.Regions
+	if roi := settings.ROI; !roi.Fits(p.Width, p.Height) {
+		return nil, fmt.Errorf("%w: it has %d×%d pixels, another shape than the %d×%d that the ROI was drawn on", ErrPicture, p.Width, p.Height, roi.Width, roi.Height)
+	}
 	width, height := how.scaled(p.Width, p.Height)
 	if width > picture.DefaultMaxPixels/height {
 		return nil, fmt.Errorf("%w: %w: %d×%d, as tiles of %d pixels are seen", ErrPicture, picture.ErrTooLarge, width, height, how.Tile)

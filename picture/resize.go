@@ -245,6 +245,26 @@ func (g *Gray) ResizeNearest(width, height int) *Gray {
 	return out
 }
 
+// TwoTone reports whether the picture can be taken for a mask: it has two values at
+// most, or next to nothing, such as soft edges, between nearly black and nearly white.
+func (g *Gray) TwoTone() bool {
+	var counts [256]int
+	for _, v := range g.Pix {
+		counts[v]++
+	}
+	const near = 32 // what lossy formats make of black and white
+	values, between := 0, 0
+	for v, n := range counts {
+		if n > 0 {
+			values++
+		}
+		if v >= near && v < 256-near {
+			between += n
+		}
+	}
+	return values <= 2 || between <= len(g.Pix)/50
+}
+
 // nearest returns the position among n over which the centre of position i among
 // m lies.
 func nearest(i, m, n int) int {

@@ -178,6 +178,22 @@ func TestBinary(t *testing.T) {
 	}
 }
 
+func TestTwoTone(t *testing.T) {
+	soft, ramp := NewGray(50, 10), NewGray(50, 10)
+	for i := range soft.Pix {
+		soft.Pix[i], ramp.Pix[i] = uint8(i%7+248*(i%50/25)), uint8(i/2)
+	}
+	copy(soft.Pix, []uint8{60, 90, 120, 150, 180, 210})
+	for _, c := range []struct {
+		g    *Gray
+		want bool
+	}{{soft, true}, {ramp, false}, {&Gray{2, 2, []uint8{100, 100, 130, 100}}, true}, {&Gray{2, 2, []uint8{100, 100, 130, 0}}, false}} {
+		if got := c.g.TwoTone(); got != c.want {
+			t.Errorf("%v: %v", c.g.Pix, got)
+		}
+	}
+}
+
 func TestRotateNonSquareAndWholeTurns(t *testing.T) {
 	p := randomRGB(1, 7, 5)
 	fill := [3]uint8{1, 2, 3}

@@ -14,7 +14,7 @@ import (
 // none of Exclude.
 type ROI struct {
 	// Width and Height are the size of the picture that the polygons were drawn
-	// on; for one of another size they are stretched. 0 and 0: they are the same
+	// on; for one of another size they are scaled, see [ROI.Fits]. 0 and 0: they are the same
 	// pixels of every picture, whatever its size.
 	Width   int       `json:"width,omitempty"`
 	Height  int       `json:"height,omitempty"`
@@ -91,6 +91,15 @@ func (r *ROI) Check() error {
 		return fmt.Errorf("%w: borders with %d corners; at most %d are possible, smooth them", ErrROI, points, MaxPoints)
 	}
 	return nil
+}
+
+// Fits reports whether a picture has the shape, within a hundredth, of the one that the
+// ROI was drawn on, so that it lies on the same parts of both.
+func (r *ROI) Fits(width, height int) bool {
+	if r == nil || r.Width == 0 {
+		return true
+	}
+	return math.Abs(float64(width)*float64(r.Height)/(float64(height)*float64(r.Width))-1) <= 0.01
 }
 
 // Mask returns the ROI of a picture as height×width values, 1 where a pixel counts

@@ -87,6 +87,23 @@ func TestMaskROI(t *testing.T) {
 	}
 }
 
+func TestFits(t *testing.T) {
+	drawn := &ROI{Width: 900, Height: 600}
+	for _, c := range []struct {
+		roi           *ROI
+		width, height int
+		want          bool
+	}{
+		{nil, 3, 5, true}, {&ROI{}, 3, 5, true},
+		{drawn, 900, 600, true}, {drawn, 450, 300, true}, {drawn, 301, 200, true}, {drawn, 1800, 1190, true},
+		{drawn, 600, 900, false}, {drawn, 900, 900, false}, {drawn, 900, 620, false},
+	} {
+		if got := c.roi.Fits(c.width, c.height); got != c.want {
+			t.Errorf("%+v on %d×%d: %v", c.roi, c.width, c.height, got)
+		}
+	}
+}
+
 func TestParseROIRefuses(t *testing.T) {
 	for text, want := range map[string]string{
 		``:                                       "EOF",

@@ -124,7 +124,7 @@ func TestTrainAllSeeds(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if len(rows) != 3 || rows[1][1] != "a" || rows[1][2] != "2" || rows[1][4] != "0" || rows[2][1] != "mean" {
+	if len(rows) != 3 || rows[1][1] != "a" || rows[1][3] != "2" || rows[1][5] != "0" || rows[2][1] != "mean" {
 		t.Errorf("%q", rows)
 	}
 	if after := listing(t, "d"); after != before || strings.Count(o.stderr, " is done\n") != 2 {

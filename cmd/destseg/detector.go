@@ -36,7 +36,11 @@ func thresholdRows(t *destseg.Threshold) [][2]string {
 	}
 	tell := func(s *destseg.Share, of, reserve string) {
 		if s != nil {
-			rows = append(rows, [2]string{"catches", fmt.Sprintf("%d of %s, with 95 %% confidence %.1f %% of such or more%s", s.Count, formatCount(s.Of, of), 100*s.Bound, reserve)})
+			text := fmt.Sprintf("none of %s", formatCount(s.Of, of))
+			if s.Count > 0 {
+				text = fmt.Sprintf("%d of %s, with 95 %% confidence %.1f %% of such or more%s", s.Count, formatCount(s.Of, of), 100*s.Bound, reserve)
+			}
+			rows = append(rows, [2]string{"catches", text})
 		}
 	}
 	tell(k.Caught, "labelled defect", "")

@@ -212,9 +212,17 @@ func TestROI(t *testing.T) {
 	if again := predict("--roi", "none"); again.Score != everywhere.Score {
 		t.Errorf("without the record's ROI %v, want %v", again.Score, everywhere.Score)
 	}
+
 	writeFile(t, "bad.json", []byte(`{"include": 7}`))
-	if o := command(t.Context(), "predict", "x.safetensors", picturePath, "--roi", "bad.json"); o.code != exitFailed || !strings.Contains(o.stderr, "bad.json: ") {
-		t.Errorf("exit status %d: %s", o.code, o.stderr)
+	writeFile(t, "wide.json", []byte(`{"width": 128, "height": 64, "include": [[[[0, 0], [32, 0], [32, 64], [0, 64]]]]}`))
+	for roi, want := range map[string]string{
+		"bad.json":  "bad.json: ",
+		"wide.json": "it has 64×64 pixels, another shape than the 128×64 that the ROI was drawn on",
+		picturePath: "a picture with shades of grey is no mask",
+	} {
+		if o := command(t.Context(), "predict", "x.safetensors", picturePath, "--roi", roi); o.code != exitFailed || !strings.Contains(o.stderr, want) {
+			t.Errorf("exit status %d: %s", o.code, o.stderr)
+		}
 	}
 }
 

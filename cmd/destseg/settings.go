@@ -88,6 +88,9 @@ func readROI(path string) (*region.ROI, error) {
 	if err != nil {
 		return nil, err
 	}
+	if !mask.TwoTone() {
+		return nil, fmt.Errorf("%s: a picture with shades of grey is no mask; an ROI is white where defects count and black elsewhere", path)
+	}
 	mask = mask.Binary()
 	roi, err := region.MaskROI(mask.Pix, mask.Width, mask.Height)
 	if err != nil {

@@ -75,9 +75,9 @@ func TestReportFormats(t *testing.T) {
 			"\n  image AUROC: all test pictures ranked", "\n  shared\n", "\n  cut_&_dry: of cut_&_dry\n", "sample standard deviation",
 		}},
 		{"csv", bothMaps, []string{
-			"map,category,seeds,image_auroc,image_auroc_deviation,image_ap,",
-			"\nsegmentation,bolt,3,0.9,0.09999999999999998,1,0,0.45,0.04999999999999999,,,",
-			"\nsegmentation,mean (2 of 3),2,0.75,", "\ndest,cut_&_dry,2,0.15,",
+			"map,category,categories,seeds,image_auroc,image_auroc_deviation,image_ap,",
+			"\nsegmentation,bolt,1,3,0.9,0.09999999999999998,1,0,0.45,0.04999999999999999,,,",
+			"\nsegmentation,mean,2,2,0.75,", "\ndest,cut_&_dry,1,2,0.15,",
 		}},
 		{"latex", segmentationMap, []string{
 			`\begin{tabular}{lrrrrrrrr}`, `category & image AUROC & `, `& IAP@90 \\`, `bolt & $90.0 \pm 10.0$ & $100.0 \pm 0.0$ & $45.0 \pm 5.0$ & -- & `,

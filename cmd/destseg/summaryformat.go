@@ -139,23 +139,23 @@ func (r overview) writeCSV(w io.Writer) error {
 	for i, of := range r.maps {
 		s := summarize(r.runs, of)
 		if i == 0 {
-			head := []string{"map", "category", "seeds"}
+			head := []string{"map", "category", "categories", "seeds"}
 			for _, f := range s.Figures {
 				head = append(head, f.Key, f.Key+"_deviation")
 			}
 			out.Write(head)
 		}
-		add := func(category, seeds string, cells []summaryCell) {
-			row := []string{of, category, seeds}
+		add := func(category string, categories, seeds int, cells []summaryCell) {
+			row := []string{of, category, strconv.Itoa(categories), strconv.Itoa(seeds)}
 			for _, c := range cells {
 				row = append(row, number(c.Mean), number(c.Deviation))
 			}
 			out.Write(row)
 		}
 		for _, row := range s.Rows {
-			add(printable(row.Category), strconv.Itoa(len(row.Seeds)), row.Cells)
+			add(printable(row.Category), 1, len(row.Seeds), row.Cells)
 		}
-		add(r.meanLabel(s), strconv.Itoa(len(sharedSeeds(s.Rows))), s.Mean)
+		add("mean", len(s.Rows), len(sharedSeeds(s.Rows)), s.Mean)
 	}
 	out.Flush()
 	return out.Error()

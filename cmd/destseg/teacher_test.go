@@ -334,6 +334,11 @@ func TestTeacherInfo(t *testing.T) {
 		}
 	}
 
+	o := m.command(t.Context(), "teacher", "info", "absent.pth", "whole.pth")
+	if o.code != exitFailed || !strings.Contains(o.stderr, "absent.pth") || !strings.Contains(o.stdout, "\nfits      yes\n") {
+		t.Errorf("exit status %d:\n%s%s", o.code, o.stdout, o.stderr)
+	}
+
 	var report struct {
 		Note     string
 		Teachers []teacher.Description

@@ -44,6 +44,7 @@ func (o teacherInfoOptions) run(c *console, specs []string) error {
 	}
 	var list []teacher.Description
 	var absent error
+	var failed []error
 	for _, spec := range specs {
 		d, err := o.describe(spec)
 		if listing && errors.Is(err, teacher.ErrNotFetched) {
@@ -51,15 +52,19 @@ func (o teacherInfoOptions) run(c *console, specs []string) error {
 			continue
 		}
 		if err != nil {
-			return err
+			failed = append(failed, err)
+			continue
 		}
 		list = append(list, d)
 	}
-	if o.json {
-		return writeJSON(c.out, struct {
+	if o.json && len(list) > 0 {
+		if err := writeJSON(c.out, struct {
 			Note     string                `json:"note"`
 			Teachers []teacher.Description `json:"teachers"`
-		}{formatNote, list})
+		}{formatNote, list}); err != nil {
+			return err
+		}
+		return errors.Join(failed...)
 	}
 	for i, d := range list {
 		if i > 0 {
@@ -70,7 +75,7 @@ func (o teacherInfoOptions) run(c *console, specs []string) error {
 	if absent != nil {
 		c.note("%s", explain(absent))
 	}
-	return nil
+	return errors.Join(failed...)
 }
 
 func (o teacherInfoOptions) describe(spec string) (teacher.Description, error) {

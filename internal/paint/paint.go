@@ -5,6 +5,7 @@ package paint
 import (
 	"github.com/destseg/destseg"
 	"github.com/destseg/destseg/picture"
+	"github.com/destseg/destseg/region"
 )
 
 // Colours of outlines: what is true, and what a detector found.
@@ -30,11 +31,29 @@ func BrushOf(r destseg.Record) Brush {
 }
 
 // Paint returns an inspected picture with its map painted over it and its regions
-// outlined. The picture may be a smaller copy of the one inspected.
+// outlined, or a circle around the peak of an anomalous one without regions. The
+// picture may be a smaller copy of the one inspected.
 func (b Brush) Paint(p *picture.RGB, in *destseg.Inspection) *picture.RGB {
 	painted := picture.Overlay(p, in.Map(p.Width, p.Height), b.Low, b.High, Opacity)
-	_, mask := in.Regions()
+	regions, mask := in.Regions()
+	if in.Anomalous && len(regions) == 0 {
+		mask = around(in.Peak(), in.Width, in.Height)
+	}
 	return picture.Outline(painted, fitted(mask, p), RegionColour)
+}
+
+// around marks a disc with a tenth of the shorter side as its diameter.
+func around(peak region.Peak, width, height int) *picture.Gray {
+	mask := picture.NewGray(width, height)
+	radius := max(2, min(width, height)/20)
+	for y := max(0, peak.Y-radius); y < min(height, peak.Y+radius+1); y++ {
+		for x := max(0, peak.X-radius); x < min(width, peak.X+radius+1); x++ {
+			if dx, dy := x-peak.X, y-peak.Y; dx*dx+dy*dy <= radius*radius {
+				mask.Pix[y*width+x] = 255
+			}
+		}
+	}
+	return mask
 }
 
 // OutlineTruth returns a picture with the contours of what its mask marks; a nil
