@@ -1,0 +1,172 @@
+package oip
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math"
+	"net"
+	"runtime/debug"
+	"strings"
+	"time"
+
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/credentials"
+	"google.golang.org/grpc/health"
+	healthpb "google.golang.org/grpc/health/grpc_health_v1"
+	"google.golang.org/grpc/keepalive"
+	"google.golang.org/grpc/metadata"
+	"google.golang.org/grpc/reflection"
+	grpcstatus "google.golang.org/grpc/status"
+
+	pb "github.com/destseg/destseg/serve/oip/inferencepb"
+)
+
+// GRPCOptions are what gRPC needs beyond [Options].
+type GRPCOptions struct {
+	Options
+	// TLS are the server's credentials; nil is none.
+	TLS credentials.TransportCredentials
+	// Authorize looks at the metadata's authorization, such as "Bearer TOKEN", empty if
+	// there is none; an error refuses the request. Nil lets everybody in. Liveness and
+	// readiness of the server are told without.
+	Authorize func(ctx context.Context, authorization string) error
+	// Timeout bounds a request; 0 is a minute.
+	Timeout time.Duration
+}
+
+// A GRPCServer is the protocol over gRPC, with the health service that Kubernetes asks
+// (grpc.health.v1) and reflection.
+type GRPCServer struct {
+	server *grpc.Server
+	health *health.Server
+}
+
+// Connections of the protocol over gRPC. A client that is gone without a word is found by
+// pings, and one connection does not hold more requests than any detector's queue would.
+const (
+	maxStreams     = 128
+	pingAfter      = 2 * time.Minute
+	pingTimeout    = 20 * time.Second
+	pingsNoFaster  = 10 * time.Second
+	connectTimeout = 20 * time.Second
+)
+
+// NewGRPCServer returns the protocol over gRPC.
+func NewGRPCServer(m Models, o GRPCOptions) *GRPCServer {
+	if o.Timeout <= 0 {
+		o.Timeout = time.Minute
+	}
+	options := []grpc.ServerOption{
+		grpc.MaxRecvMsgSize(o.maxRequestBytes()),
+		grpc.MaxSendMsgSize(math.MaxInt32), // what is asked for is bounded by Limits
+		grpc.MaxConcurrentStreams(maxStreams),
+		grpc.ConnectionTimeout(connectTimeout),
+		grpc.KeepaliveParams(keepalive.ServerParameters{Time: pingAfter, Timeout: pingTimeout}),
+		grpc.KeepaliveEnforcementPolicy(keepalive.EnforcementPolicy{MinTime: pingsNoFaster, PermitWithoutStream: true}),
+		grpc.ChainUnaryInterceptor(recovered(o.Options), authorized(o.Authorize), bounded(o.Timeout)),
+		grpc.StreamInterceptor(authorizedStream(o.Authorize)),
+	}
+	if o.TLS != nil {
+		options = append(options, grpc.Creds(o.TLS))
+	}
+	s := &GRPCServer{server: grpc.NewServer(options...), health: health.NewServer()}
+	pb.RegisterGRPCInferenceServiceServer(s.server, &rpc{models: m, options: o.Options})
+	healthpb.RegisterHealthServer(s.server, s.health)
+	reflection.Register(s.server)
+	return s
+}
+
+// Serve answers connections until Stop is called, and returns nil then.
+func (s *GRPCServer) Serve(l net.Listener) error {
+	err := s.server.Serve(l)
+	if errors.Is(err, grpc.ErrServerStopped) {
+		return nil
+	}
+	return err
+}
+
+// Stop says not to serve any more, takes no new requests and waits for those under way; when
+// ctx is done it breaks them off and returns its error.
+func (s *GRPCServer) Stop(ctx context.Context) error {
+	s.health.Shutdown()
+	done := make(chan struct{})
+	go func() {
+		s.server.GracefulStop()
+		close(done)
+	}()
+	select {
+	case <-done:
+		return nil
+	case <-ctx.Done():
+		s.server.Stop()
+		<-done
+		return ctx.Err()
+	}
+}
+
+// open tells the methods that need no token: those that probes ask.
+func open(method string) bool {
+	return method == pb.GRPCInferenceService_ServerLive_FullMethodName || method == pb.GRPCInferenceService_ServerReady_FullMethodName ||
+		strings.HasPrefix(method, "/grpc.health.v1.Health/")
+}
+
+// authorize refuses a request that lacks a right to its method.
+func authorize(ctx context.Context, method string, check func(context.Context, string) error) error {
+	if check == nil || open(method) {
+		return nil
+	}
+	authorization := ""
+	if md, ok := metadata.FromIncomingContext(ctx); ok {
+		if values := md.Get("authorization"); len(values) > 0 {
+			authorization = values[0]
+		}
+	}
+	if err := check(ctx, authorization); err != nil {
+		return grpcstatus.Error(codes.Unauthenticated, err.Error())
+	}
+	return nil
+}
+
+// authorized refuses requests without a right to them.
+func authorized(check func(context.Context, string) error) grpc.UnaryServerInterceptor {
+	return func(ctx context.Context, request any, info *grpc.UnaryServerInfo, handle grpc.UnaryHandler) (any, error) {
+		if err := authorize(ctx, info.FullMethod, check); err != nil {
+			return nil, err
+		}
+		return handle(ctx, request)
+	}
+}
+
+// authorizedStream is [authorized] for streams, which only reflection and health have.
+func authorizedStream(check func(context.Context, string) error) grpc.StreamServerInterceptor {
+	return func(server any, stream grpc.ServerStream, info *grpc.StreamServerInfo, handle grpc.StreamHandler) error {
+		if err := authorize(stream.Context(), info.FullMethod, check); err != nil {
+			return err
+		}
+		return handle(server, stream)
+	}
+}
+
+// recovered answers a request that panics, so that the others live on.
+func recovered(o Options) grpc.UnaryServerInterceptor {
+	return func(ctx context.Context, request any, info *grpc.UnaryServerInfo, handle grpc.UnaryHandler) (response any, err error) {
+		defer func() {
+			if r := recover(); r != nil {
+				o.log().ErrorContext(ctx, "inference protocol", "method", info.FullMethod, "panic", fmt.Sprint(r), "stack", string(debug.Stack()))
+				response, err = nil, grpcstatus.Error(codes.Internal, "the server failed; its log tells why")
+			}
+		}()
+		return handle(ctx, request)
+	}
+}
+
+// bounded gives every request an end.
+func bounded(limit time.Duration) grpc.UnaryServerInterceptor {
+	return func(ctx context.Context, request any, _ *grpc.UnaryServerInfo, handle grpc.UnaryHandler) (any, error) {
+		ctx, cancel := context.WithTimeout(ctx, limit)
+		defer cancel()
+		return handle(ctx, request)
+	}
+}
