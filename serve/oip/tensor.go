@@ -71,17 +71,17 @@ func count(shape []int64, smallest, limit int) (int, error) {
 	if len(shape) > maxDimensions {
 		return 0, fmt.Errorf("%d dimensions; at most %d are read", len(shape), maxDimensions)
 	}
-	n, most := int64(1), int64(limit/smallest)
-	if slices.Contains(shape, 0) {
-		most = math.MaxInt64 // of the others
-	}
 	for _, d := range shape {
-		switch {
-		case d < 0:
+		if d < 0 {
 			return 0, fmt.Errorf("shape %v: a dimension is negative", shape)
-		case d == 0:
-			n = 0
-		case n > most/d:
+		}
+	}
+	if slices.Contains(shape, 0) {
+		return 0, nil
+	}
+	n, most := int64(1), int64(limit/smallest)
+	for _, d := range shape {
+		if n > most/d {
 			return 0, fmt.Errorf("shape %v has more elements than the data", shape)
 		}
 		n *= d
