@@ -34,23 +34,30 @@ const platform = "destseg_safetensors"
 // detector of, [ErrUnavailable] for a detector that can't be used, [destseg.ErrPicture] or
 // those of package picture for what is wrong with a picture, or are a [*BusyError].
 type Detectors interface {
-	// Ready returns nil if every detector can be used.
-	Ready(ctx context.Context) error
-	// Index returns all detectors in a fixed order.
+	// Index returns all detectors in a fixed order. Versions are left empty.
 	Index(ctx context.Context) ([]Status, error)
-	// Describe reads a detector, if that was not done yet.
-	Describe(ctx context.Context, name string) (Detector, error)
-	// Decode reads a picture's file, within the limits of the server.
-	Decode(ctx context.Context, file []byte) (*picture.RGB, error)
-	// Inspect inspects a picture and returns the version that did.
-	Inspect(ctx context.Context, name string, p *picture.RGB) (i *destseg.Inspection, version string, err error)
+	// HasThreshold reports whether a detector has a threshold, and with it verdicts.
+	HasThreshold(ctx context.Context, name string) (bool, error)
+	// Inspect reads a picture, if it is a file, and inspects it.
+	Inspect(ctx context.Context, name string, p Picture) (*Inspected, error)
 }
 
-// A Detector is what the metadata of a model say about a detector.
-type Detector struct {
-	Version      string // of its file
-	HasThreshold bool
+// A Picture is given by its pixels or as a file of any kind that package picture reads.
+type Picture struct {
+	Pixels *picture.RGB // nil: a file
+	File   []byte
 }
+
+// Inspected is what a detector says about a picture.
+type Inspected struct {
+	*destseg.Inspection
+	Regions []region.Region
+	Digest  string // of the detector's file, SHA-256 in hexadecimal
+}
+
+// onlyVersion is that of every detector: its file as it is now. It is what clients ask for
+// that must name a version; which file judged tells the response's parameter "digest".
+const onlyVersion = "1"
 
 // Limits bound what a request to a detector may ask for. Zero values stand for defaults.
 type Limits struct {
@@ -91,46 +98,64 @@ type detectors struct {
 	limits Limits
 }
 
-// describe returns what is known of a detector if it is of the version, where one is asked for.
-func (m *detectors) describe(ctx context.Context, name, version string) (Detector, error) {
-	d, err := m.Describe(ctx, name)
-	if err == nil && version != "" && version != d.Version {
-		err = fmt.Errorf("%w: detector %q has no version %q, only %q", ErrNotFound, name, version, d.Version)
+func (m *detectors) Ready(ctx context.Context) error {
+	all, err := m.Index(ctx)
+	if err != nil {
+		return err
 	}
-	return d, err
+	for _, s := range all {
+		if !s.Ready {
+			return fmt.Errorf("%w: detector %q: %s", ErrUnavailable, s.Name, s.Reason)
+		}
+	}
+	return nil
+}
+
+func (m *detectors) Index(ctx context.Context) ([]Status, error) {
+	all, err := m.Detectors.Index(ctx)
+	for i := range all {
+		all[i].Version = onlyVersion
+	}
+	return all, err
+}
+
+// outputs returns what a detector says about pictures, in the order in which it does.
+func (m *detectors) outputs(ctx context.Context, name, version string) ([]TensorMetadata, error) {
+	if version != "" && version != onlyVersion {
+		return nil, fmt.Errorf("%w: detector %q has no version %q, only %q", ErrNotFound, name, version, onlyVersion)
+	}
+	hasThreshold, err := m.HasThreshold(ctx, name)
+	if err != nil {
+		return nil, err
+	}
+	outputs := []TensorMetadata{{OutputScore, FP64, []int64{-1}}}
+	if hasThreshold {
+		outputs = append(outputs, TensorMetadata{OutputThreshold, FP64, []int64{1}}, TensorMetadata{OutputAnomalous, Bool, []int64{-1}})
+	}
+	outputs = append(outputs, TensorMetadata{OutputAnomalyMap, FP32, []int64{-1, -1, -1}})
+	if hasThreshold {
+		outputs = append(outputs, TensorMetadata{OutputRegions, Bytes, []int64{-1}})
+	}
+	return outputs, nil
 }
 
 func (m *detectors) Metadata(ctx context.Context, name, version string) (*Metadata, error) {
-	d, err := m.describe(ctx, name, version)
+	outputs, err := m.outputs(ctx, name, version)
 	if err != nil {
 		return nil, err
 	}
 	return &Metadata{
-		Name: name, Versions: []string{d.Version}, Platform: platform,
-		Inputs:  []TensorMetadata{{InputImage, Uint8, []int64{-1, -1, -1, 3}}},
-		Outputs: d.outputs(),
+		Name: name, Versions: []string{onlyVersion}, Platform: platform,
+		Inputs: []TensorMetadata{{InputImage, Uint8, []int64{-1, -1, -1, 3}}}, Outputs: outputs,
 	}, nil
 }
 
-// outputs returns what the detector says about pictures, in the order in which it does.
-func (d Detector) outputs() []TensorMetadata {
-	outputs := []TensorMetadata{{OutputScore, FP64, []int64{-1}}}
-	if d.HasThreshold {
-		outputs = append(outputs, TensorMetadata{OutputThreshold, FP64, []int64{1}}, TensorMetadata{OutputAnomalous, Bool, []int64{-1}})
-	}
-	outputs = append(outputs, TensorMetadata{OutputAnomalyMap, FP32, []int64{-1, -1, -1}})
-	if d.HasThreshold {
-		outputs = append(outputs, TensorMetadata{OutputRegions, Bytes, []int64{-1}})
-	}
-	return outputs
-}
-
 func (m *detectors) Infer(ctx context.Context, r *Request) (*Response, error) {
-	d, err := m.describe(ctx, r.Model, r.Version)
+	has, err := m.outputs(ctx, r.Model, r.Version)
 	if err != nil {
 		return nil, err
 	}
-	wanted, err := d.wanted(r.Outputs)
+	wanted, err := choose(has, r.Outputs)
 	if err != nil {
 		return nil, fmt.Errorf("%w: %w", ErrInvalid, err)
 	}
@@ -138,14 +163,11 @@ func (m *detectors) Infer(ctx context.Context, r *Request) (*Response, error) {
 	if err != nil {
 		return nil, err
 	}
-	found, version, err := m.inspect(ctx, r.Model, pictures)
-	switch {
-	case err != nil:
+	found, err := m.inspect(ctx, r.Model, pictures)
+	if err != nil {
 		return nil, err
-	case r.Version != "" && version != r.Version:
-		return nil, fmt.Errorf("%w: detector %q was replaced and has no version %q now", ErrNotFound, r.Model, r.Version)
 	}
-	response := &Response{Model: r.Model, Version: version}
+	response := &Response{Model: r.Model, Version: onlyVersion, Parameters: Parameters{"digest": found[0].Digest}}
 	for _, out := range wanted {
 		t, err := m.output(ctx, out, found)
 		if err != nil {
@@ -156,20 +178,18 @@ func (m *detectors) Infer(ctx context.Context, r *Request) (*Response, error) {
 	return response, nil
 }
 
-// wanted returns the outputs to make.
-func (d Detector) wanted(asked []Output) ([]Output, error) {
-	var all []Output
-	for _, t := range d.outputs() {
-		all = append(all, Output{Name: t.Name})
-	}
+// choose returns the outputs to make: those that are asked for, or all that there are.
+func choose(has []TensorMetadata, asked []Output) ([]Output, error) {
 	if len(asked) == 0 {
-		return all, nil
+		for _, t := range has {
+			asked = append(asked, Output{Name: t.Name})
+		}
+		return asked, nil
 	}
 	for _, out := range asked {
-		has := func(o Output) bool { return o.Name == out.Name }
 		switch {
-		case slices.ContainsFunc(all, has):
-		case (out.Name == OutputThreshold || out.Name == OutputAnomalous || out.Name == OutputRegions) && !d.HasThreshold:
+		case slices.ContainsFunc(has, func(t TensorMetadata) bool { return t.Name == out.Name }):
+		case out.Name == OutputThreshold || out.Name == OutputAnomalous || out.Name == OutputRegions:
 			return nil, fmt.Errorf("output %q needs a threshold, and the detector has none; calibrate it", out.Name)
 		default:
 			return nil, fmt.Errorf("no output %q", out.Name)
@@ -178,14 +198,8 @@ func (d Detector) wanted(asked []Output) ([]Output, error) {
 	return asked, nil
 }
 
-// source is a picture to inspect, as pixels or as a file.
-type source struct {
-	pixels *picture.RGB
-	file   []byte
-}
-
 // pictures returns the pictures of a request. They share its memory.
-func (m *detectors) pictures(r *Request) ([]source, error) {
+func (m *detectors) pictures(r *Request) ([]Picture, error) {
 	if len(r.Inputs) != 1 || r.Inputs[0].Name != InputImage {
 		return nil, fmt.Errorf("%w: a detector has one input, %q", ErrInvalid, InputImage)
 	}
@@ -203,10 +217,10 @@ func (m *detectors) pictures(r *Request) ([]source, error) {
 	case n > int64(m.limits.MaxPictures):
 		return nil, fmt.Errorf("%w: %d pictures in a request; at most %d are taken", ErrTooLarge, n, m.limits.MaxPictures)
 	}
-	var all []source
+	var all []Picture
 	if files {
 		for file := range t.Elements() {
-			all = append(all, source{file: file})
+			all = append(all, Picture{File: file})
 		}
 		return all, nil
 	}
@@ -215,54 +229,46 @@ func (m *detectors) pictures(r *Request) ([]source, error) {
 		return nil, fmt.Errorf("%w: pictures of %d×%d pixels; at most %d are taken", ErrTooLarge, width, height, m.limits.MaxPixels)
 	}
 	for pix := range slices.Chunk(t.Data, 3*width*height) {
-		all = append(all, source{pixels: &picture.RGB{Width: width, Height: height, Pix: pix}})
+		all = append(all, Picture{Pixels: &picture.RGB{Width: width, Height: height, Pix: pix}})
 	}
 	return all, nil
 }
 
-// inspect inspects all pictures by one version of the detector.
-func (m *detectors) inspect(ctx context.Context, name string, pictures []source) ([]*destseg.Inspection, string, error) {
-	found, versions := make([]*destseg.Inspection, len(pictures)), make([]string, len(pictures))
-	var group *errgroup.Group
-	group, ctx = errgroup.WithContext(ctx)
+// inspect inspects all pictures with one and the same file of the detector.
+func (m *detectors) inspect(ctx context.Context, name string, pictures []Picture) ([]*Inspected, error) {
+	found := make([]*Inspected, len(pictures))
+	group, ctx := errgroup.WithContext(ctx)
 	group.SetLimit(m.limits.Concurrent)
-	for i, source := range pictures {
+	for i, p := range pictures {
 		group.Go(func() (err error) {
 			if err := ctx.Err(); err != nil {
 				return err
 			}
-			p := source.pixels
-			if p == nil {
-				if p, err = m.decode(ctx, source.file); err != nil {
-					return pictureError(i, err)
+			if p.Pixels == nil && isBase64(p.File) {
+				if p.File, err = decodeBase64(p.File); err != nil {
+					return fmt.Errorf("%w: picture %d: %w", ErrInvalid, i, err)
 				}
 			}
-			found[i], versions[i], err = m.Inspect(ctx, name, p)
+			found[i], err = m.Inspect(ctx, name, p)
 			return pictureError(i, err)
 		})
 	}
 	if err := group.Wait(); err != nil {
-		return nil, "", err
+		return nil, err
 	}
-	for _, v := range versions {
-		if v != versions[0] {
-			return nil, "", fmt.Errorf("%w: detector %q was replaced during the request; send it again", ErrUnavailable, name)
+	for _, i := range found {
+		if i.Digest != found[0].Digest {
+			return nil, fmt.Errorf("%w: detector %q was replaced during the request; send it again", ErrUnavailable, name)
 		}
 	}
-	return found, versions[0], nil
+	return found, nil
 }
 
-// decode reads a file, which may be in base64.
-func (m *detectors) decode(ctx context.Context, file []byte) (*picture.RGB, error) {
-	if isBase64(file) {
-		raw := make([]byte, base64.StdEncoding.DecodedLen(len(file)))
-		n, err := base64.StdEncoding.Decode(raw, file)
-		if err != nil {
-			return nil, fmt.Errorf("%w: %w", ErrInvalid, err)
-		}
-		file = raw[:n]
-	}
-	return m.Decode(ctx, file)
+// decodeBase64 returns the file that a text stands for.
+func decodeBase64(text []byte) ([]byte, error) {
+	file := make([]byte, base64.StdEncoding.DecodedLen(len(text)))
+	n, err := base64.StdEncoding.Decode(file, text)
+	return file[:n], err
 }
 
 // isBase64 tells text in base64 from a picture's file by its beginning. Every kind of
@@ -296,7 +302,7 @@ func pictureError(i int, err error) error {
 }
 
 // output makes an output.
-func (m *detectors) output(ctx context.Context, out Output, found []*destseg.Inspection) (Tensor, error) {
+func (m *detectors) output(ctx context.Context, out Output, found []*Inspected) (Tensor, error) {
 	little := binary.LittleEndian
 	t := Tensor{Name: out.Name, Datatype: FP64, Shape: []int64{int64(len(found))}}
 	switch out.Name {
@@ -319,14 +325,7 @@ func (m *detectors) output(ctx context.Context, out Output, found []*destseg.Ins
 	case OutputRegions:
 		t.Datatype = Bytes
 		for _, i := range found {
-			if err := ctx.Err(); err != nil {
-				return t, err
-			}
-			regions, _ := i.Regions()
-			if regions == nil {
-				regions = []region.Region{}
-			}
-			text, err := json.Marshal(regions)
+			text, err := json.Marshal(append([]region.Region{}, i.Regions...)) // [] for none
 			if err != nil {
 				return t, err
 			}
@@ -353,7 +352,7 @@ func (m *detectors) output(ctx context.Context, out Output, found []*destseg.Ins
 
 // mapSize returns the size of the anomaly maps: what the parameters width and height say, or
 // that of the pictures.
-func (m *detectors) mapSize(p Parameters, found []*destseg.Inspection) (width, height int, err error) {
+func (m *detectors) mapSize(p Parameters, found []*Inspected) (width, height int, err error) {
 	wide, hasWidth, err := p.Int("width")
 	if err != nil {
 		return 0, 0, fmt.Errorf("%w: %w", ErrInvalid, err)

@@ -26,26 +26,36 @@ func fileTensor(files ...[]byte) Tensor {
 	return t
 }
 
-// stub are detectors that answer at once, with the version and error that a picture's height
+// stub are detectors that answer at once, with the digest and error that a picture's height
 // stands for.
 type stub struct {
-	screws
-	describe Detector
-	versions map[int]string
-	errors   map[int]error
-	now      *atomic.Int32
-	highest  *atomic.Int32
+	uncertain    bool // they have no thresholds
+	broken       bool
+	digests      map[int]string
+	errors       map[int]error
+	now, highest *atomic.Int32 // pictures inspected at a time
 }
 
-func (s stub) Describe(context.Context, string) (Detector, error) { return s.describe, nil }
+func (s stub) Index(context.Context) ([]Status, error) {
+	return []Status{{Name: "nut", Ready: true}, {Name: "screw", Ready: !s.broken, Reason: "its file is cut short"}}, nil
+}
 
-func (s stub) Inspect(_ context.Context, _ string, p *picture.RGB) (*destseg.Inspection, string, error) {
+func (s stub) HasThreshold(context.Context, string) (bool, error) { return !s.uncertain, nil }
+
+func (s stub) Inspect(_ context.Context, _ string, p Picture) (*Inspected, error) {
 	if s.now != nil {
 		s.highest.Store(max(s.highest.Load(), s.now.Add(1)))
 		time.Sleep(time.Millisecond)
 		s.now.Add(-1)
 	}
-	return &destseg.Inspection{Score: float64(p.Width) / 100, Width: p.Width, Height: p.Height}, s.versions[p.Height], s.errors[p.Height]
+	if p.Pixels == nil {
+		var err error
+		if p.Pixels, err = picture.Decode(bytes.NewReader(p.File), picture.WithMaxPixels(1<<20)); err != nil {
+			return nil, err
+		}
+	}
+	width, height := p.Pixels.Width, p.Pixels.Height
+	return &Inspected{&destseg.Inspection{Score: float64(width) / 100, Width: width, Height: height}, nil, s.digests[height]}, s.errors[height]
 }
 
 func TestDetectorRefuses(t *testing.T) {
@@ -89,7 +99,7 @@ func TestDetectorRefuses(t *testing.T) {
 		{name: "replaced", input: fileTensor(small, encodePNG(t, noisePictures(1, 4, 4)[0])), is: ErrUnavailable, want: "replaced during the request"},
 	} {
 		s := stub{
-			describe: Detector{Version: "v", HasThreshold: !c.uncertain}, versions: map[int]string{4: "w"},
+			uncertain: c.uncertain, digests: map[int]string{4: "w"},
 			errors: map[int]error{7: failure, 8: fmt.Errorf("%w: nothing is left of it", destseg.ErrPicture)},
 		}
 		m := NewModels(s, Limits{MaxPictures: 4, MaxPixels: 200, MaxMapBytes: 1000})
@@ -105,7 +115,7 @@ func TestDetectorRefuses(t *testing.T) {
 
 // TestDetectorWithoutThreshold has neither verdicts nor regions, in metadata and answers.
 func TestDetectorWithoutThreshold(t *testing.T) {
-	m := NewModels(stub{describe: Detector{Version: "v"}}, Limits{})
+	m := NewModels(stub{uncertain: true}, Limits{})
 	metadata, err := m.Metadata(t.Context(), "screw", "")
 	if err != nil || len(metadata.Outputs) != 2 || metadata.Outputs[0].Name != OutputScore || metadata.Outputs[1].Name != OutputAnomalyMap {
 		t.Errorf("%+v, %v", metadata, err)
@@ -117,6 +127,17 @@ func TestDetectorWithoutThreshold(t *testing.T) {
 	half := binary.LittleEndian.AppendUint64(nil, math.Float64bits(0.5))
 	if got := response.Outputs[0].Data; !bytes.Equal(got, append(half, half...)) {
 		t.Errorf("scores %v", got)
+	}
+}
+
+// TestDetectorsReady is the protocol's: one that is not ready makes the server not ready.
+func TestDetectorsReady(t *testing.T) {
+	if err := NewModels(stub{}, Limits{}).Ready(t.Context()); err != nil {
+		t.Error(err)
+	}
+	err := NewModels(stub{broken: true}, Limits{}).Ready(t.Context())
+	if !errors.Is(err, ErrUnavailable) || !strings.Contains(err.Error(), `"screw": its file is cut short`) {
+		t.Error(err)
 	}
 }
 
@@ -149,7 +170,7 @@ func TestDetectorMapSize(t *testing.T) {
 
 // TestDetectorConcurrent counts the pictures that are inspected at a time.
 func TestDetectorConcurrent(t *testing.T) {
-	s := stub{describe: Detector{Version: "v"}, now: new(atomic.Int32), highest: new(atomic.Int32)}
+	s := stub{now: new(atomic.Int32), highest: new(atomic.Int32)}
 	m := NewModels(s, Limits{Concurrent: 3})
 	if _, err := m.Infer(t.Context(), &Request{Model: "screw", Inputs: []Tensor{noiseTensor(20, 3, 4)}, Outputs: []Output{{Name: OutputScore}}}); err != nil {
 		t.Fatal(err)

@@ -24,7 +24,8 @@
 //     pictures of different sizes, at that of the output's parameters "width" and "height";
 //   - "regions", BYTES [N]: for each picture a JSON array of [region.Region].
 //
-// A detector without a threshold has score and anomaly_map alone. The version of a model is
-// that of the detector's file. As a map is larger than its picture, a request that needs
-// none should name the outputs.
+// A detector without a threshold has score and anomaly_map alone. As a map is larger than its
+// picture, a request that needs none should name the outputs. Every detector has the version
+// "1", its file as it is now, and the response's parameter "digest" is the SHA-256 of the
+// file that judged all pictures of the request.
 package oip

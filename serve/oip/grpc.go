@@ -10,15 +10,16 @@ import (
 	"strings"
 	"time"
 
+	"golang.org/x/sync/semaphore"
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/credentials"
 	"google.golang.org/grpc/health"
 	healthpb "google.golang.org/grpc/health/grpc_health_v1"
 	"google.golang.org/grpc/keepalive"
-	"google.golang.org/grpc/metadata"
 	"google.golang.org/grpc/reflection"
 	grpcstatus "google.golang.org/grpc/status"
+	"google.golang.org/grpc/tap"
 
 	pb "github.com/destseg/destseg/serve/oip/inferencepb"
 )
@@ -44,9 +45,10 @@ type GRPCServer struct {
 }
 
 // Connections of the protocol over gRPC. A client that is gone without a word is found by
-// pings, and one connection does not hold more requests than any detector's queue would.
+// pings.
 const (
-	maxStreams     = 128
+	maxStreams     = 128 // requests at a time on one connection
+	maxCalls       = 512 // and on all of them
 	pingAfter      = 2 * time.Minute
 	pingTimeout    = 20 * time.Second
 	pingsNoFaster  = 10 * time.Second
@@ -65,8 +67,8 @@ func NewGRPCServer(m Models, o GRPCOptions) *GRPCServer {
 		grpc.ConnectionTimeout(connectTimeout),
 		grpc.KeepaliveParams(keepalive.ServerParameters{Time: pingAfter, Timeout: pingTimeout}),
 		grpc.KeepaliveEnforcementPolicy(keepalive.EnforcementPolicy{MinTime: pingsNoFaster, PermitWithoutStream: true}),
-		grpc.ChainUnaryInterceptor(recovered(o.Options), authorized(o.Authorize), bounded(o.Timeout)),
-		grpc.StreamInterceptor(authorizedStream(o.Authorize)),
+		grpc.InTapHandle(admit(o.Authorize, semaphore.NewWeighted(maxCalls))),
+		grpc.ChainUnaryInterceptor(recovered(o.Options), bounded(o.Timeout)),
 	}
 	if o.TLS != nil {
 		options = append(options, grpc.Creds(o.TLS))
@@ -112,40 +114,24 @@ func open(method string) bool {
 		strings.HasPrefix(method, "/grpc.health.v1.Health/")
 }
 
-// authorize refuses a request that lacks a right to its method.
-func authorize(ctx context.Context, method string, check func(context.Context, string) error) error {
-	if check == nil || open(method) {
-		return nil
-	}
-	authorization := ""
-	if md, ok := metadata.FromIncomingContext(ctx); ok {
-		if values := md.Get("authorization"); len(values) > 0 {
-			authorization = values[0]
+// admit refuses a request that lacks a right to its method, or that is one too many, before
+// its message is received.
+func admit(authorize func(context.Context, string) error, calls *semaphore.Weighted) tap.ServerInHandle {
+	return func(ctx context.Context, info *tap.Info) (context.Context, error) {
+		if authorize != nil && !open(info.FullMethodName) {
+			authorization := ""
+			if values := info.Header.Get("authorization"); len(values) > 0 {
+				authorization = values[0]
+			}
+			if err := authorize(ctx, authorization); err != nil {
+				return nil, grpcstatus.Error(codes.Unauthenticated, err.Error())
+			}
 		}
-	}
-	if err := check(ctx, authorization); err != nil {
-		return grpcstatus.Error(codes.Unauthenticated, err.Error())
-	}
-	return nil
-}
-
-// authorized refuses requests without a right to them.
-func authorized(check func(context.Context, string) error) grpc.UnaryServerInterceptor {
-	return func(ctx context.Context, request any, info *grpc.UnaryServerInfo, handle grpc.UnaryHandler) (any, error) {
-		if err := authorize(ctx, info.FullMethod, check); err != nil {
-			return nil, err
+		if !calls.TryAcquire(1) {
+			return nil, grpcstatus.Error(codes.ResourceExhausted, "too many requests at a time")
 		}
-		return handle(ctx, request)
-	}
-}
-
-// authorizedStream is [authorized] for streams, which only reflection and health have.
-func authorizedStream(check func(context.Context, string) error) grpc.StreamServerInterceptor {
-	return func(server any, stream grpc.ServerStream, info *grpc.StreamServerInfo, handle grpc.StreamHandler) error {
-		if err := authorize(stream.Context(), info.FullMethod, check); err != nil {
-			return err
-		}
-		return handle(server, stream)
+		context.AfterFunc(ctx, func() { calls.Release(1) }) // gRPC ends it with the request
+		return ctx, nil
 	}
 }
 

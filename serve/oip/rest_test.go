@@ -601,7 +601,8 @@ func TestDetectorTensors(t *testing.T) {
 		object := `{"inputs":[` + request.input + `]}`
 		response, answer := c.do("POST", "/v2/models/screw/infer", append([]byte(object), request.after...), headerLength, strconv.Itoa(len(object)))
 		var got struct {
-			Outputs []struct {
+			Parameters struct{ Digest string }
+			Outputs    []struct {
 				Name, Datatype string
 				Shape          []int
 				Data           json.RawMessage
@@ -609,6 +610,9 @@ func TestDetectorTensors(t *testing.T) {
 		}
 		if err := json.Unmarshal(answer, &got); err != nil || response.StatusCode != 200 {
 			t.Fatalf("%s: %v %s", name, err, answer)
+		}
+		if got.Parameters.Digest != screwsDigest {
+			t.Errorf("%s: digest %q", name, got.Parameters.Digest)
 		}
 		for i, want := range []struct {
 			name, datatype string

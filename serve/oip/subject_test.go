@@ -38,7 +38,7 @@ func subjects(t *testing.T) map[string]subject {
 		}},
 	}
 	if _, err := onednn.New(); err == nil || !testing.Short() {
-		all["detector"] = subject{NewModels(screws{realDetector(t)}, Limits{}), "screw", screwsVersion, noiseTensor(2, 24, 40)}
+		all["detector"] = subject{NewModels(screws{realDetector(t)}, Limits{}), "screw", "1", noiseTensor(2, 24, 40)}
 	}
 	return all
 }
@@ -141,31 +141,35 @@ var openDetector = sync.OnceValues(func() (*destseg.Detector, error) {
 	return destseg.New(r, values, destseg.WithPrecision(engine.Float32))
 })
 
-const screwsVersion = "0123abcd"
+const screwsDigest = "0123abcd"
 
 // screws are [Detectors] of one, "screw".
 type screws struct{ detector *destseg.Detector }
 
-func (screws) Ready(context.Context) error { return nil }
-
 func (screws) Index(context.Context) ([]Status, error) {
-	return []Status{{Name: "screw", Version: screwsVersion, Ready: true}}, nil
+	return []Status{{Name: "screw", Ready: true}}, nil
 }
 
-func (s screws) Describe(_ context.Context, name string) (Detector, error) {
+func (s screws) HasThreshold(_ context.Context, name string) (bool, error) {
 	if name != "screw" {
-		return Detector{}, fmt.Errorf("%w: no detector %q", ErrNotFound, name)
+		return false, fmt.Errorf("%w: no detector %q", ErrNotFound, name)
 	}
-	return Detector{Version: screwsVersion, HasThreshold: s.detector.Record().Threshold != nil}, nil
+	return s.detector.Record().Threshold != nil, nil
 }
 
-func (screws) Decode(_ context.Context, file []byte) (*picture.RGB, error) {
-	return picture.Decode(bytes.NewReader(file), picture.WithMaxPixels(1<<20))
-}
-
-func (s screws) Inspect(_ context.Context, _ string, p *picture.RGB) (*destseg.Inspection, string, error) {
-	i, err := s.detector.InspectRGB(p)
-	return i, screwsVersion, err
+func (s screws) Inspect(_ context.Context, _ string, p Picture) (*Inspected, error) {
+	if p.Pixels == nil {
+		var err error
+		if p.Pixels, err = picture.Decode(bytes.NewReader(p.File), picture.WithMaxPixels(1<<20)); err != nil {
+			return nil, err
+		}
+	}
+	i, err := s.detector.InspectRGB(p.Pixels)
+	if err != nil {
+		return nil, err
+	}
+	regions, _ := i.Regions()
+	return &Inspected{i, regions, screwsDigest}, nil
 }
 
 // noisePictures are pictures of random values.
