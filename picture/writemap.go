@@ -3,6 +3,7 @@ package picture
 import (
 	"bytes"
 	"encoding/binary"
+	"errors"
 	"fmt"
 	"image"
 	"image/png"
@@ -32,6 +33,16 @@ func (f MapFormat) String() string {
 		return "npy"
 	}
 	return fmt.Sprintf("MapFormat(%d)", uint8(f))
+}
+
+// ParseMapFormat reads what [MapFormat.String] returns.
+func ParseMapFormat(s string) (MapFormat, error) {
+	for known := PNG16; known <= NPY; known++ {
+		if s == known.String() {
+			return known, nil
+		}
+	}
+	return 0, errors.New("expected png16, tiff or npy")
 }
 
 // Extension returns how files of the format end, with the dot.

@@ -41,15 +41,29 @@ func (h *Host) Enter() (*Place, error) {
 	q := h.queue
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	if q.closed {
-		return nil, ErrClosed
-	}
-	if q.taken == q.size {
-		wait := (q.pace * time.Duration(q.taken-cap(q.turns))).Round(time.Second)
-		return nil, &BusyError{min(max(wait, time.Second), time.Minute)}
+	if err := q.full(); err != nil {
+		return nil, err
 	}
 	q.taken++
 	return &Place{host: h, entered: time.Now()}, nil
+}
+
+// Full returns the error with which [Host.Enter] would fail now.
+func (h *Host) Full() error {
+	h.queue.mu.Lock()
+	defer h.queue.mu.Unlock()
+	return h.queue.full()
+}
+
+func (q *queue) full() error {
+	switch {
+	case q.closed:
+		return ErrClosed
+	case q.taken == q.size:
+		wait := (q.pace * time.Duration(q.taken-cap(q.turns))).Round(time.Second)
+		return &BusyError{min(max(wait, time.Second), time.Minute)}
+	}
+	return nil
 }
 
 // Begin waits for a turn, or for the end of ctx, whose cause it returns. What takes
