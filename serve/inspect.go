@@ -83,14 +83,11 @@ func (s *Server) inspect(ctx context.Context, in *inspectInput) (*api.Inspection
 		return nil, err
 	}
 	arrival := time.Now()
-	size := in.request.ContentLength
-	if size < 0 || size > s.config.Limits.Body { // it is not known, or will be refused
-		size = s.config.Limits.Body
+	release, err := s.reserve(in.request)
+	if err != nil {
+		return nil, err
 	}
-	if !s.bodies.TryAcquire(size) {
-		return nil, &host.BusyError{RetryAfter: time.Second}
-	}
-	defer s.bodies.Release(size)
+	defer release()
 	data, name, err := receive(in.request)
 	if err != nil {
 		return nil, err
@@ -102,6 +99,18 @@ func (s *Server) inspect(ctx context.Context, in *inspectInput) (*api.Inspection
 		Detector: in.Detector, Data: data, Source: in.Source, Overlay: in.Overlay, Mask: in.Mask, Map: in.Map,
 		ID: requestID(ctx), Arrival: arrival, Read: time.Since(arrival),
 	})
+}
+
+// reserve takes room for the body of a request, or fails at once with a [host.BusyError].
+func (s *Server) reserve(r *http.Request) (release func(), err error) {
+	size := r.ContentLength
+	if size < 0 || size > s.config.Limits.Body { // it is not known, or will be refused
+		size = s.config.Limits.Body
+	}
+	if !s.bodies.TryAcquire(size) {
+		return nil, &host.BusyError{RetryAfter: time.Second}
+	}
+	return func() { s.bodies.Release(size) }, nil
 }
 
 // receive reads the picture of a request, and the name of its file if it is told.

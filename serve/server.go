@@ -63,6 +63,7 @@ func New(c Config) *Server {
 	s.Handle("GET /readyz", Anyone, http.HandlerFunc(s.ready))
 	s.Handle("GET /metrics", Read, m.handler())
 	s.describe()
+	s.describeInference()
 	s.mux.HandleFunc("/", s.unknown)
 	s.handler = s.chain(s.mux)
 	return s
@@ -142,11 +143,16 @@ func (s *Server) fail(ctx context.Context, err error) error {
 
 // deny refuses a request for its token.
 func (s *Server) deny(w http.ResponseWriter, r *http.Request, p *problem) {
+	challenge(w, p)
+	p.write(w, r)
+}
+
+// challenge says how to send the token that is lacking.
+func challenge(w http.ResponseWriter, p *problem) {
 	if p.Status == http.StatusUnauthorized {
 		w.Header().Add("WWW-Authenticate", `Bearer realm="destseg"`)
 		w.Header().Add("WWW-Authenticate", `Basic realm="destseg: any name, and a token as the password", charset="UTF-8"`)
 	}
-	p.write(w, r)
 }
 
 func healthy(w http.ResponseWriter, _ *http.Request) { fmt.Fprintln(w, "ok") }

@@ -63,6 +63,12 @@ var errRecord = errors.New("the inspection could not be kept in the history")
 // Inspect inspects a picture. Errors are those of [host.Host.Inspect] and
 // [picture.Decode], or the recorder's; [ProblemOf] tells them to a client.
 func (s *Service) Inspect(ctx context.Context, r Request) (*api.Inspection, error) {
+	in, _, err := s.Examine(ctx, r)
+	return in, err
+}
+
+// Examine is [Service.Inspect] for callers that want the maps themselves, in whatever size.
+func (s *Service) Examine(ctx context.Context, r Request) (*api.Inspection, *destseg.Inspection, error) {
 	now := time.Now()
 	if r.Arrival.IsZero() {
 		r.Arrival = now
@@ -71,42 +77,42 @@ func (s *Service) Inspect(ctx context.Context, r Request) (*api.Inspection, erro
 		r.ID = rand.Text()
 	}
 	if err := s.host.Check(r.Detector); err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	place, err := s.host.Enter()
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	defer place.Leave()
 	ctx, cancel := context.WithTimeoutCause(ctx, s.limits.Answer, errAnswerTime)
 	defer cancel()
-	in, err := s.inspect(ctx, place, r, now)
+	in, result, err := s.inspect(ctx, place, r, now)
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	s.metrics.observe(in)
-	return in, nil
+	return in, result, nil
 }
 
 // errAnswerTime ends a request that was not answered in time.
 var errAnswerTime = errors.New("the inspection did not come to its end in time; try again when there is less to do")
 
-func (s *Service) inspect(ctx context.Context, place *host.Place, r Request, entered time.Time) (*api.Inspection, error) {
+func (s *Service) inspect(ctx context.Context, place *host.Place, r Request, entered time.Time) (*api.Inspection, *destseg.Inspection, error) {
 	if err := place.Begin(ctx); err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	begun := time.Now()
 	p := r.Picture
 	if p == nil {
 		var err error
 		if p, err = s.decode(ctx, r.Data); err != nil {
-			return nil, err
+			return nil, nil, err
 		}
 	}
 	decoded := time.Now()
 	result, err := place.Inspect(ctx, r.Detector, p)
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	inspected := time.Now()
 	in := &api.Inspection{
@@ -119,7 +125,7 @@ func (s *Service) inspect(ctx context.Context, place *host.Place, r Request, ent
 	}
 	found := time.Now()
 	if err := attach(in, r, p, result, mask); err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	painted := time.Now()
 	in.Timings = api.Timings{
@@ -130,13 +136,13 @@ func (s *Service) inspect(ctx context.Context, place *host.Place, r Request, ent
 	}
 	if s.recorder != nil {
 		if err := s.recorder.Record(ctx, in, p, result.Inspection); err != nil {
-			return nil, fmt.Errorf("%w: %w", errRecord, err)
+			return nil, nil, fmt.Errorf("%w: %w", errRecord, err)
 		}
 	}
 	s.log.Info("inspected", "id", in.ID, "detector", in.Detector.Name, "digest", in.Detector.Digest[:12], "source", in.Source,
 		"verdict", in.Verdict, "score", in.Score, "regions", len(in.Regions), "width", in.Width, "height", in.Height,
 		"milliseconds", in.Timings.Total)
-	return in, nil
+	return in, result.Inspection, nil
 }
 
 // decode reads a picture within the limits.

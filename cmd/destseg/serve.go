@@ -13,6 +13,7 @@ import (
 
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
+	"golang.org/x/sync/errgroup"
 
 	"github.com/destseg/destseg"
 	"github.com/destseg/destseg/serve"
@@ -26,7 +27,7 @@ const (
 )
 
 type serveOptions struct {
-	listen               string
+	listen, grpc         string // addresses; grpc empty for none
 	tokens               string // file; empty for none
 	anyone               bool
 	certificate, key     string // files; empty for plain HTTP
@@ -58,7 +59,8 @@ read when the first picture for it comes, and anew when its file is replaced.
 
   curl --data-binary @part.png 'http://localhost:8080/v1/inspect?detector=parts'
 
-/openapi.json describes the interface, /metrics is for Prometheus, /healthz and
+/v2 and --grpc speak the Open Inference Protocol of KServe and Triton.
+/openapi.json describes the rest, /metrics is for Prometheus, /healthz and
 /readyz are for whoever starts and watches the program.
 
 It listens to this machine alone. To be reached from others it needs tokens, or to
@@ -77,6 +79,7 @@ Ctrl-C or SIGTERM ends it: what was accepted is finished first.`,
 	f := command.Flags()
 	f.SortFlags = false
 	f.StringVar(&o.listen, "listen", o.listen, "`ADDRESS` and port; port 0 takes a free one")
+	f.StringVar(&o.grpc, "grpc", "", "`ADDRESS` and port for the Open Inference Protocol over gRPC, which /v2\nspeaks over HTTP")
 	f.StringVar(&o.tokens, "tokens", "", "`FILE` of tokens; without tokens everyone who reaches the service\nmay do everything")
 	f.BoolVar(&o.anyone, "anyone", false, "listen to other machines without tokens")
 	f.StringVar(&o.certificate, "tls-cert", "", "PEM `FILE` with the certificate; it may be replaced at any time")
@@ -141,16 +144,15 @@ func (o serveOptions) run(ctx context.Context, c *console, sources []string) err
 	}
 	// The processors are asked for first: a second service on the same address must not
 	// come up half.
-	listener, err := net.Listen("tcp", o.listen)
+	listener, err := o.bind(c, o.listen, tokens, secure)
 	if err != nil {
 		return errors.Join(err, h.Close())
 	}
-	if tokens.Empty() && !o.anyone && !listener.Addr().(*net.TCPAddr).IP.IsLoopback() {
-		listener.Close()
-		return errors.Join(wrongUsage("%s can be reached from other machines: give --tokens, or --anyone if everyone may use it", o.listen), h.Close())
-	}
-	if !tokens.Empty() && secure == nil && !listener.Addr().(*net.TCPAddr).IP.IsLoopback() {
-		c.note("Tokens travel in the clear: give --tls-cert and --tls-key unless a proxy in front does TLS.")
+	var grpcListener net.Listener
+	if o.grpc != "" {
+		if grpcListener, err = o.bind(c, o.grpc, tokens, secure); err != nil {
+			return errors.Join(err, listener.Close(), h.Close())
+		}
 	}
 	server := serve.New(serve.Config{
 		Host: h, Tokens: tokens, Log: log,
@@ -163,7 +165,31 @@ func (o serveOptions) run(ctx context.Context, c *console, sources []string) err
 		scheme = "https"
 	}
 	c.note("Listening on %s://%s", scheme, listener.Addr())
-	return errors.Join(server.Serve(ctx, listener, secure, o.grace), h.Close())
+	group, ctx := errgroup.WithContext(ctx) // if one ends, so does the other
+	group.Go(func() error { return server.Serve(ctx, listener, secure, o.grace) })
+	if grpcListener != nil {
+		c.note("gRPC on %s", grpcListener.Addr())
+		group.Go(func() error { return server.NewGRPC(secure).Serve(ctx, grpcListener, o.grace) })
+	}
+	return errors.Join(group.Wait(), h.Close())
+}
+
+// bind listens to an address, if the service may be reached there.
+func (o serveOptions) bind(c *console, address string, tokens serve.Tokens, secure *tls.Config) (net.Listener, error) {
+	l, err := net.Listen("tcp", address)
+	if err != nil {
+		return nil, err
+	}
+	if l.Addr().(*net.TCPAddr).IP.IsLoopback() {
+		return l, nil
+	}
+	if tokens.Empty() && !o.anyone {
+		return nil, errors.Join(wrongUsage("%s can be reached from other machines: give --tokens, or --anyone if everyone may use it", address), l.Close())
+	}
+	if !tokens.Empty() && secure == nil {
+		c.note("Tokens for %s travel in the clear: give --tls-cert and --tls-key unless a proxy in front does TLS.", address)
+	}
+	return l, nil
 }
 
 // readTokens reads the file of tokens and the environment.

@@ -9,6 +9,8 @@ import (
 	"fmt"
 	"math"
 	"slices"
+	"sync/atomic"
+	"time"
 
 	"golang.org/x/sync/errgroup"
 
@@ -46,6 +48,9 @@ type Detectors interface {
 type Picture struct {
 	Pixels *picture.RGB // nil: a file
 	File   []byte
+	// Source is the request's ID, with the picture's number in brackets if there are
+	// several; empty without an ID.
+	Source string
 }
 
 // Inspected is what a detector says about a picture.
@@ -119,51 +124,57 @@ func (m *detectors) Index(ctx context.Context) ([]Status, error) {
 	return all, err
 }
 
-// outputs returns what a detector says about pictures, in the order in which it does.
-func (m *detectors) outputs(ctx context.Context, name, version string) ([]TensorMetadata, error) {
+// checkVersion refuses every version but the one.
+func checkVersion(name, version string) error {
 	if version != "" && version != onlyVersion {
-		return nil, fmt.Errorf("%w: detector %q has no version %q, only %q", ErrNotFound, name, version, onlyVersion)
+		return fmt.Errorf("%w: detector %q has no version %q, only %q", ErrNotFound, name, version, onlyVersion)
+	}
+	return nil
+}
+
+// outputs returns what a detector says about pictures, in the order in which it does.
+func outputs(hasThreshold bool) []TensorMetadata {
+	all := []TensorMetadata{{OutputScore, FP64, []int64{-1}}}
+	if hasThreshold {
+		all = append(all, TensorMetadata{OutputThreshold, FP64, []int64{1}}, TensorMetadata{OutputAnomalous, Bool, []int64{-1}})
+	}
+	all = append(all, TensorMetadata{OutputAnomalyMap, FP32, []int64{-1, -1, -1}})
+	if hasThreshold {
+		all = append(all, TensorMetadata{OutputRegions, Bytes, []int64{-1}})
+	}
+	return all
+}
+
+func (m *detectors) Metadata(ctx context.Context, name, version string) (*Metadata, error) {
+	if err := checkVersion(name, version); err != nil {
+		return nil, err
 	}
 	hasThreshold, err := m.HasThreshold(ctx, name)
 	if err != nil {
 		return nil, err
 	}
-	outputs := []TensorMetadata{{OutputScore, FP64, []int64{-1}}}
-	if hasThreshold {
-		outputs = append(outputs, TensorMetadata{OutputThreshold, FP64, []int64{1}}, TensorMetadata{OutputAnomalous, Bool, []int64{-1}})
-	}
-	outputs = append(outputs, TensorMetadata{OutputAnomalyMap, FP32, []int64{-1, -1, -1}})
-	if hasThreshold {
-		outputs = append(outputs, TensorMetadata{OutputRegions, Bytes, []int64{-1}})
-	}
-	return outputs, nil
-}
-
-func (m *detectors) Metadata(ctx context.Context, name, version string) (*Metadata, error) {
-	outputs, err := m.outputs(ctx, name, version)
-	if err != nil {
-		return nil, err
-	}
 	return &Metadata{
 		Name: name, Versions: []string{onlyVersion}, Platform: platform,
-		Inputs: []TensorMetadata{{InputImage, Uint8, []int64{-1, -1, -1, 3}}}, Outputs: outputs,
+		Inputs: []TensorMetadata{{InputImage, Uint8, []int64{-1, -1, -1, 3}}}, Outputs: outputs(hasThreshold),
 	}, nil
 }
 
 func (m *detectors) Infer(ctx context.Context, r *Request) (*Response, error) {
-	has, err := m.outputs(ctx, r.Model, r.Version)
-	if err != nil {
+	if err := checkVersion(r.Model, r.Version); err != nil {
 		return nil, err
 	}
-	wanted, err := choose(has, r.Outputs)
-	if err != nil {
-		return nil, fmt.Errorf("%w: %w", ErrInvalid, err)
+	if _, err := choose(outputs(true), r.Outputs); err != nil {
+		return nil, err
 	}
 	pictures, err := m.pictures(r)
 	if err != nil {
 		return nil, err
 	}
 	found, err := m.inspect(ctx, r.Model, pictures)
+	if err != nil {
+		return nil, err
+	}
+	wanted, err := choose(outputs(found[0].HasThreshold), r.Outputs)
 	if err != nil {
 		return nil, err
 	}
@@ -190,9 +201,9 @@ func choose(has []TensorMetadata, asked []Output) ([]Output, error) {
 		switch {
 		case slices.ContainsFunc(has, func(t TensorMetadata) bool { return t.Name == out.Name }):
 		case out.Name == OutputThreshold || out.Name == OutputAnomalous || out.Name == OutputRegions:
-			return nil, fmt.Errorf("output %q needs a threshold, and the detector has none; calibrate it", out.Name)
+			return nil, fmt.Errorf("%w: output %q needs a threshold, and the detector has none; calibrate it", ErrInvalid, out.Name)
 		default:
-			return nil, fmt.Errorf("no output %q", out.Name)
+			return nil, fmt.Errorf("%w: no output %q", ErrInvalid, out.Name)
 		}
 	}
 	return asked, nil
@@ -218,9 +229,15 @@ func (m *detectors) pictures(r *Request) ([]Picture, error) {
 		return nil, fmt.Errorf("%w: %d pictures in a request; at most %d are taken", ErrTooLarge, n, m.limits.MaxPictures)
 	}
 	var all []Picture
+	add := func(p Picture) {
+		if p.Source = r.ID; n > 1 && r.ID != "" {
+			p.Source = fmt.Sprintf("%s[%d]", r.ID, len(all))
+		}
+		all = append(all, p)
+	}
 	if files {
 		for file := range t.Elements() {
-			all = append(all, Picture{File: file})
+			add(Picture{File: file})
 		}
 		return all, nil
 	}
@@ -229,7 +246,7 @@ func (m *detectors) pictures(r *Request) ([]Picture, error) {
 		return nil, fmt.Errorf("%w: pictures of %d×%d pixels; at most %d are taken", ErrTooLarge, width, height, m.limits.MaxPixels)
 	}
 	for pix := range slices.Chunk(t.Data, 3*width*height) {
-		all = append(all, Picture{Pixels: &picture.RGB{Width: width, Height: height, Pix: pix}})
+		add(Picture{Pixels: &picture.RGB{Width: width, Height: height, Pix: pix}})
 	}
 	return all, nil
 }
@@ -239,6 +256,9 @@ func (m *detectors) inspect(ctx context.Context, name string, pictures []Picture
 	found := make([]*Inspected, len(pictures))
 	group, ctx := errgroup.WithContext(ctx)
 	group.SetLimit(m.limits.Concurrent)
+	// Of a request that began to be inspected, pictures wait where others are refused, or
+	// a batch would be refused and done in part again and again.
+	var inside, done atomic.Int32
 	for i, p := range pictures {
 		group.Go(func() (err error) {
 			if err := ctx.Err(); err != nil {
@@ -249,8 +269,18 @@ func (m *detectors) inspect(ctx context.Context, name string, pictures []Picture
 					return fmt.Errorf("%w: picture %d: %w", ErrInvalid, i, err)
 				}
 			}
-			found[i], err = m.Inspect(ctx, name, p)
-			return pictureError(i, err)
+			for {
+				inside.Add(1)
+				found[i], err = m.Inspect(ctx, name, p)
+				inside.Add(-1)
+				if err == nil {
+					done.Add(1)
+					return nil
+				}
+				if busy := (*BusyError)(nil); !errors.As(err, &busy) || !pause(ctx) || inside.Load()+done.Load() == 0 {
+					return pictureError(i, err)
+				}
+			}
 		})
 	}
 	if err := group.Wait(); err != nil {
@@ -262,6 +292,17 @@ func (m *detectors) inspect(ctx context.Context, name string, pictures []Picture
 		}
 	}
 	return found, nil
+}
+
+// pause waits a moment for places to be left, and reports whether ctx goes on.
+func pause(ctx context.Context) bool {
+	const moment = 50 * time.Millisecond
+	select {
+	case <-time.After(moment):
+		return true
+	case <-ctx.Done():
+		return false
+	}
 }
 
 // decodeBase64 returns the file that a text stands for.

@@ -8,7 +8,9 @@ import (
 	"errors"
 	"fmt"
 	"math"
+	"slices"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -55,7 +57,8 @@ func (s stub) Inspect(_ context.Context, _ string, p Picture) (*Inspected, error
 		}
 	}
 	width, height := p.Pixels.Width, p.Pixels.Height
-	return &Inspected{&destseg.Inspection{Score: float64(width) / 100, Width: width, Height: height}, nil, s.digests[height]}, s.errors[height]
+	i := &destseg.Inspection{Score: float64(width) / 100, HasThreshold: !s.uncertain, Width: width, Height: height}
+	return &Inspected{i, nil, s.digests[height]}, s.errors[height]
 }
 
 func TestDetectorRefuses(t *testing.T) {
@@ -166,6 +169,50 @@ func TestDetectorMapSize(t *testing.T) {
 	if got := response.Outputs[0]; fmt.Sprint(got.Shape) != "[2 5 9]" || !bytes.Equal(got.Data, want) {
 		t.Errorf("shape %v, or the values differ", got.Shape)
 	}
+}
+
+// TestDetectorBusy refuses a batch of which no picture finds a place, and waits for places
+// for the rest of one that was begun.
+func TestDetectorBusy(t *testing.T) {
+	for places, want := range map[int]bool{0: false, 1: true, 2: true} {
+		q := &queue{places: make(chan struct{}, places)}
+		response, err := NewModels(q, Limits{}).Infer(t.Context(), &Request{
+			ID: "x", Model: "screw", Inputs: []Tensor{noiseTensor(5, 3, 4)}, Outputs: []Output{{Name: OutputScore}},
+		})
+		var busy *BusyError
+		switch {
+		case !want:
+			if !errors.As(err, &busy) || busy.RetryAfter != time.Second {
+				t.Errorf("%d places: %v, %v", places, response, err)
+			}
+		case err != nil || len(response.Outputs[0].Data) != 5*8:
+			t.Errorf("%d places: %v, %v", places, response, err)
+		}
+		var sources []string
+		q.sources.Range(func(source, _ any) bool { sources = append(sources, source.(string)); return true })
+		if slices.Sort(sources); want && strings.Join(sources, " ") != "x[0] x[1] x[2] x[3] x[4]" {
+			t.Errorf("sources %q", sources)
+		}
+	}
+}
+
+// queue is a stub with a limited number of places.
+type queue struct {
+	stub
+	places  chan struct{}
+	sources sync.Map
+}
+
+func (q *queue) Inspect(ctx context.Context, name string, p Picture) (*Inspected, error) {
+	select {
+	case q.places <- struct{}{}:
+	default:
+		return nil, fmt.Errorf("wrapped: %w", &BusyError{time.Second})
+	}
+	time.Sleep(5 * time.Millisecond)
+	<-q.places
+	q.sources.Store(p.Source, nil)
+	return q.stub.Inspect(ctx, name, p)
 }
 
 // TestDetectorConcurrent counts the pictures that are inspected at a time.

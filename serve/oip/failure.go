@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"net/http"
+	"os"
 	"time"
 
 	"google.golang.org/grpc/codes"
@@ -30,6 +31,8 @@ func failureOf(err error) failure {
 		return failure{status: http.StatusNotFound, code: codes.NotFound, text: text}
 	case errors.As(err, &tooLong), errors.Is(err, ErrTooLarge):
 		return failure{status: http.StatusRequestEntityTooLarge, code: codes.InvalidArgument, text: text}
+	case errors.Is(err, os.ErrDeadlineExceeded):
+		return failure{status: http.StatusRequestTimeout, code: codes.DeadlineExceeded, text: "the request arrives too slowly"}
 	case errors.Is(err, ErrInvalid):
 		return failure{status: http.StatusBadRequest, code: codes.InvalidArgument, text: text}
 	case errors.Is(err, ErrUnavailable):

@@ -2,7 +2,6 @@ package oip
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"math"
 	"net"
@@ -35,6 +34,9 @@ type GRPCOptions struct {
 	Authorize func(ctx context.Context, authorization string) error
 	// Timeout bounds a request; 0 is a minute.
 	Timeout time.Duration
+	// MaxCalls is how many requests are received and answered at a time, over all
+	// connections; 0 is 64. Each may take MaxRequestBytes.
+	MaxCalls int
 }
 
 // A GRPCServer is the protocol over gRPC, with the health service that Kubernetes asks
@@ -47,8 +49,7 @@ type GRPCServer struct {
 // Connections of the protocol over gRPC. A client that is gone without a word is found by
 // pings.
 const (
-	maxStreams     = 128 // requests at a time on one connection
-	maxCalls       = 512 // and on all of them
+	maxStreams     = 128 // of one
 	pingAfter      = 2 * time.Minute
 	pingTimeout    = 20 * time.Second
 	pingsNoFaster  = 10 * time.Second
@@ -60,6 +61,9 @@ func NewGRPCServer(m Models, o GRPCOptions) *GRPCServer {
 	if o.Timeout <= 0 {
 		o.Timeout = time.Minute
 	}
+	if o.MaxCalls <= 0 {
+		o.MaxCalls = 64
+	}
 	options := []grpc.ServerOption{
 		grpc.MaxRecvMsgSize(o.maxRequestBytes()),
 		grpc.MaxSendMsgSize(math.MaxInt32), // what is asked for is bounded by Limits
@@ -67,7 +71,7 @@ func NewGRPCServer(m Models, o GRPCOptions) *GRPCServer {
 		grpc.ConnectionTimeout(connectTimeout),
 		grpc.KeepaliveParams(keepalive.ServerParameters{Time: pingAfter, Timeout: pingTimeout}),
 		grpc.KeepaliveEnforcementPolicy(keepalive.EnforcementPolicy{MinTime: pingsNoFaster, PermitWithoutStream: true}),
-		grpc.InTapHandle(admit(o.Authorize, semaphore.NewWeighted(maxCalls))),
+		grpc.InTapHandle(admit(o.Authorize, semaphore.NewWeighted(int64(o.MaxCalls)))),
 		grpc.ChainUnaryInterceptor(recovered(o.Options), bounded(o.Timeout)),
 	}
 	if o.TLS != nil {
@@ -80,32 +84,23 @@ func NewGRPCServer(m Models, o GRPCOptions) *GRPCServer {
 	return s
 }
 
-// Serve answers connections until Stop is called, and returns nil then.
-func (s *GRPCServer) Serve(l net.Listener) error {
-	err := s.server.Serve(l)
-	if errors.Is(err, grpc.ErrServerStopped) {
-		return nil
-	}
-	return err
-}
-
-// Stop says not to serve any more, takes no new requests and waits for those under way; when
-// ctx is done it breaks them off and returns its error.
-func (s *GRPCServer) Stop(ctx context.Context) error {
-	s.health.Shutdown()
-	done := make(chan struct{})
-	go func() {
-		s.server.GracefulStop()
-		close(done)
-	}()
+// Serve answers requests until the context ends. Then it takes no new ones, finishes those
+// that it has within the grace, and closes the listener.
+func (s *GRPCServer) Serve(ctx context.Context, l net.Listener, grace time.Duration) error {
+	ended := make(chan error, 1)
+	go func() { ended <- s.server.Serve(l) }()
 	select {
-	case <-done:
-		return nil
+	case err := <-ended:
+		return err
 	case <-ctx.Done():
-		s.server.Stop()
-		<-done
-		return ctx.Err()
 	}
+	s.health.Shutdown()
+	late := time.AfterFunc(grace, s.server.Stop)
+	s.server.GracefulStop()
+	if !late.Stop() {
+		return fmt.Errorf("requests over gRPC were not finished within %v", grace)
+	}
+	return nil
 }
 
 // open tells the methods that need no token: those that probes ask.

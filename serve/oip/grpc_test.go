@@ -10,6 +10,7 @@ import (
 	"net"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -26,29 +27,30 @@ import (
 	pb "github.com/destseg/destseg/serve/oip/inferencepb"
 )
 
-// startGRPC serves the protocol on a port of this machine and returns a connection to it.
-func startGRPC(t *testing.T, m Models, o GRPCOptions) (*grpc.ClientConn, *GRPCServer) {
+// startGRPC serves the protocol on a port of this machine until stop is called, which
+// returns what Serve did, and returns a connection to it.
+func startGRPC(t *testing.T, m Models, o GRPCOptions, grace time.Duration) (connection *grpc.ClientConn, stop func() error) {
 	t.Helper()
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
 	}
-	s := NewGRPCServer(m, o)
+	ctx, cancel := context.WithCancel(context.Background())
 	served := make(chan error, 1)
-	go func() { served <- s.Serve(l) }()
-	connection, err := grpc.NewClient(l.Addr().String(), grpc.WithTransportCredentials(insecure.NewCredentials()))
+	go func() { served <- NewGRPCServer(m, o).Serve(ctx, l, grace) }()
+	stop = sync.OnceValue(func() error {
+		cancel()
+		return <-served
+	})
+	connection, err = grpc.NewClient(l.Addr().String(), grpc.WithTransportCredentials(insecure.NewCredentials()))
 	if err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() {
 		connection.Close()
-		ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
-		defer cancel()
-		if err := errors.Join(s.Stop(ctx), <-served); err != nil {
-			t.Error(err)
-		}
+		stop()
 	})
-	return connection, s
+	return connection, stop
 }
 
 // refused checks the code and text of an error.
@@ -135,7 +137,7 @@ func TestDefinition(t *testing.T) {
 func TestGRPCConformance(t *testing.T) {
 	for name, s := range subjects(t) {
 		t.Run(name, func(t *testing.T) {
-			connection, _ := startGRPC(t, s.models, GRPCOptions{Options: Options{Name: "destseg", Version: "v1.2"}})
+			connection, _ := startGRPC(t, s.models, GRPCOptions{Options: Options{Name: "destseg", Version: "v1.2"}}, time.Minute)
 			client := pb.NewGRPCInferenceServiceClient(connection)
 			grpcHealth(t, client, s)
 			grpcMetadata(t, client, s)
@@ -370,7 +372,7 @@ func TestGRPCFailures(t *testing.T) {
 	var log bytes.Buffer
 	connection, _ := startGRPC(t, echo{}, GRPCOptions{
 		Options: Options{MaxRequestBytes: 1000, Log: slog.New(slog.NewTextHandler(&log, nil))}, Timeout: 50 * time.Millisecond,
-	})
+	}, time.Minute)
 	client := pb.NewGRPCInferenceServiceClient(connection)
 	infer := func(model string, size int) error {
 		_, err := client.ModelInfer(t.Context(), &pb.ModelInferRequest{
@@ -421,7 +423,7 @@ func TestGRPCAuthorization(t *testing.T) {
 			return errors.New("no token that is known")
 		}
 		return nil
-	}})
+	}}, time.Minute)
 	client := pb.NewGRPCInferenceServiceClient(connection)
 	for _, c := range []struct {
 		authorization string
@@ -455,28 +457,56 @@ func TestGRPCAuthorization(t *testing.T) {
 	}
 }
 
-// TestGRPCStop finishes what was accepted, and breaks off what takes too long.
+// TestGRPCStop finishes what was accepted, and breaks off what takes longer than the grace.
 func TestGRPCStop(t *testing.T) {
 	for _, patient := range []bool{true, false} {
 		started, end := make(chan struct{}), make(chan struct{})
-		connection, s := startGRPC(t, gate{started: started, end: end}, GRPCOptions{})
+		grace := time.Minute
+		if !patient {
+			grace = 20 * time.Millisecond
+		}
+		connection, stop := startGRPC(t, gate{started: started, end: end}, GRPCOptions{}, grace)
 		answered := make(chan error, 1)
 		go func() {
 			_, err := pb.NewGRPCInferenceServiceClient(connection).ModelMetadata(t.Context(), &pb.ModelMetadataRequest{Name: "echo"})
 			answered <- err
 		}()
 		<-started
-		ctx, cancel := context.WithCancel(t.Context())
 		if patient {
 			time.AfterFunc(20*time.Millisecond, func() { close(end) })
-		} else {
-			time.AfterFunc(20*time.Millisecond, cancel)
 		}
-		err := s.Stop(ctx)
+		err := stop()
 		if got := <-answered; (got == nil) != patient || (err == nil) != patient {
-			t.Errorf("patient %v: the request ended with %v, Stop with %v", patient, got, err)
+			t.Errorf("patient %v: the request ended with %v, Serve with %v", patient, got, err)
 		}
-		cancel()
+	}
+}
+
+// TestGRPCCalls refuses a request that is one too many, and takes it afterwards.
+func TestGRPCCalls(t *testing.T) {
+	started, end := make(chan struct{}), make(chan struct{})
+	connection, _ := startGRPC(t, gate{started: started, end: end}, GRPCOptions{MaxCalls: 1}, time.Minute)
+	client := pb.NewGRPCInferenceServiceClient(connection)
+	answered := make(chan error, 1)
+	go func() {
+		_, err := client.ModelMetadata(t.Context(), &pb.ModelMetadataRequest{Name: "echo"})
+		answered <- err
+	}()
+	<-started
+	_, err := client.ServerLive(t.Context(), &pb.ServerLiveRequest{})
+	refused(t, "one too many", err, codes.ResourceExhausted, "too many requests")
+	close(end)
+	if err := <-answered; err != nil {
+		t.Error(err)
+	}
+	for range 100 { // the place is left a moment after the answer
+		if _, err = client.ServerLive(t.Context(), &pb.ServerLiveRequest{}); err == nil {
+			break
+		}
+		time.Sleep(time.Millisecond)
+	}
+	if err != nil {
+		t.Error(err)
 	}
 }
 

@@ -61,7 +61,7 @@ func NewHandler(m Models, o Options) http.Handler {
 		mux.HandleFunc(r.path, func(w http.ResponseWriter, req *http.Request) {
 			if req.Method != r.method && (r.method != http.MethodGet || req.Method != http.MethodHead) {
 				w.Header().Set("Allow", r.method)
-				writeError(w, http.StatusMethodNotAllowed, fmt.Sprintf("%s takes %s", req.URL.Path, r.method))
+				WriteError(w, http.StatusMethodNotAllowed, fmt.Sprintf("%s takes %s", req.URL.Path, r.method))
 				return
 			}
 			req.Body = http.MaxBytesReader(w, req.Body, int64(o.maxRequestBytes()))
@@ -71,7 +71,7 @@ func NewHandler(m Models, o Options) http.Handler {
 		})
 	}
 	mux.HandleFunc("/", func(w http.ResponseWriter, req *http.Request) {
-		writeError(w, http.StatusNotFound, fmt.Sprintf("%s is no endpoint of the protocol", req.URL.Path))
+		WriteError(w, http.StatusNotFound, fmt.Sprintf("%s is no endpoint of the protocol", req.URL.Path))
 	})
 	return mux
 }
@@ -157,7 +157,7 @@ func (s *rest) index(w http.ResponseWriter, r *http.Request) error {
 
 func (s *rest) infer(w http.ResponseWriter, r *http.Request) error {
 	if c := r.Header.Get("Content-Encoding"); c != "" && c != "identity" {
-		writeError(w, http.StatusUnsupportedMediaType, fmt.Sprintf("Content-Encoding %q is not read; send the body as it is", c))
+		WriteError(w, http.StatusUnsupportedMediaType, fmt.Sprintf("Content-Encoding %q is not read; send the body as it is", c))
 		return nil
 	}
 	if limit := s.options.maxRequestBytes(); r.ContentLength > int64(limit) {
@@ -226,11 +226,11 @@ func (s *rest) fail(w http.ResponseWriter, r *http.Request, err error) {
 	if f.retryAfter > 0 {
 		w.Header().Set("Retry-After", strconv.Itoa(int(math.Ceil(f.retryAfter.Seconds()))))
 	}
-	writeError(w, f.status, f.text)
+	WriteError(w, f.status, f.text)
 }
 
-// writeError writes the protocol's error object.
-func writeError(w http.ResponseWriter, status int, text string) {
+// WriteError answers with the protocol's error object, for what stands before its handler.
+func WriteError(w http.ResponseWriter, status int, text string) {
 	// What can be marshalled is no reason for an error, nor is a client that is gone.
 	_ = writeJSON(w, status, map[string]string{"error": text})
 }

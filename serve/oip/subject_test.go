@@ -157,7 +157,10 @@ func (s screws) HasThreshold(_ context.Context, name string) (bool, error) {
 	return s.detector.Record().Threshold != nil, nil
 }
 
-func (s screws) Inspect(_ context.Context, _ string, p Picture) (*Inspected, error) {
+func (s screws) Inspect(ctx context.Context, name string, p Picture) (*Inspected, error) {
+	if _, err := s.HasThreshold(ctx, name); err != nil {
+		return nil, err
+	}
 	if p.Pixels == nil {
 		var err error
 		if p.Pixels, err = picture.Decode(bytes.NewReader(p.File), picture.WithMaxPixels(1<<20)); err != nil {
