@@ -196,7 +196,7 @@ func appendData(text []byte, t *Tensor) ([]byte, error) {
 			case Int64:
 				text = strconv.AppendInt(text, int64(little.Uint64(data)), 10)
 			case FP32, FP64:
-				v := math.Float64frombits(0)
+				var v float64
 				if t.Datatype == FP32 {
 					v = float64(math.Float32frombits(little.Uint32(data)))
 				} else {
