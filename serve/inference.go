@@ -48,7 +48,7 @@ func (s *Server) describeInference() {
 		}
 		release, err := s.reserve(r)
 		if err != nil {
-			p := problemOf(err)
+			p := problemOf(passOver(r, err))
 			w.Header().Set("Retry-After", p.GetHeaders().Get("Retry-After"))
 			oip.WriteError(w, p.Status, p.Detail)
 			return

@@ -75,17 +75,17 @@ func (s *Server) describeInspect(v1 huma.API) {
 }
 
 func (s *Server) inspect(ctx context.Context, in *inspectInput) (*api.Inspection, error) {
-	// What will be refused anyway is refused before it is received.
+	// What will be refused anyway is not kept.
 	if err := s.config.Host.Check(in.Detector); err != nil {
-		return nil, err
+		return nil, passOver(in.request, err)
 	}
 	if err := s.config.Host.Full(); err != nil {
-		return nil, err
+		return nil, passOver(in.request, err)
 	}
 	arrival := time.Now()
 	release, err := s.reserve(in.request)
 	if err != nil {
-		return nil, err
+		return nil, passOver(in.request, err)
 	}
 	defer release()
 	data, name, err := receive(in.request)
@@ -104,13 +104,20 @@ func (s *Server) inspect(ctx context.Context, in *inspectInput) (*api.Inspection
 // reserve takes room for the body of a request, or fails at once with a [host.BusyError].
 func (s *Server) reserve(r *http.Request) (release func(), err error) {
 	size := r.ContentLength
-	if size < 0 || size > s.config.Limits.Body { // it is not known, or will be refused
+	if size < 0 { // it is not known
 		size = s.config.Limits.Body
 	}
 	if !s.bodies.TryAcquire(size) {
 		return nil, &host.BusyError{RetryAfter: time.Second}
 	}
 	return func() { s.bodies.Release(size) }, nil
+}
+
+// passOver receives a body without keeping it and returns the error: many clients do not
+// read an answer before they have sent everything, and find the connection broken.
+func passOver(r *http.Request, err error) error {
+	io.Copy(io.Discard, r.Body) // within the limits of size and time, after which the answer is sent all the same
+	return err
 }
 
 // receive reads the picture of a request, and the name of its file if it is told.
