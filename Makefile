@@ -23,7 +23,7 @@ stamp := $(shell git rev-parse HEAD >/dev/null 2>&1 || echo -buildvcs=false)
 
 .PHONY: help
 help: ## List the targets
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  %-9s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 .PHONY: demo
 demo: build ## Train a detector on a made-up product and show what it finds (runs/demo)
@@ -56,6 +56,10 @@ fuzz: setup ## Run every fuzz target for FUZZTIME (10s)
 .PHONY: bench
 bench: setup ## Run the benchmarks that match BENCH (.) for BENCHTIME (1s) each
 	$(GO) test -run '^$$' -bench '$(BENCH)' -benchtime $(BENCHTIME) -benchmem ./...
+
+.PHONY: manifests
+manifests: ## Check the files in deploy/ by the definitions of those who read them
+	cd deploy/validate && $(GO) test -v ./...
 
 .PHONY: clean
 clean: ## Remove what build made
