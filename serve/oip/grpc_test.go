@@ -367,6 +367,39 @@ func TestContents(t *testing.T) {
 	}
 }
 
+// FuzzMessage reads requests as they come over gRPC, and takes what it read back.
+func FuzzMessage(f *testing.F) {
+	for _, tensor := range everyType() {
+		in := &pb.ModelInferRequest_InferInputTensor{Name: "x", Datatype: string(tensor.Datatype), Shape: []int64{3}}
+		raw := &pb.ModelInferRequest{Inputs: []*pb.ModelInferRequest_InferInputTensor{in}, RawInputContents: [][]byte{tensor.Data}}
+		typed := proto.Clone(raw).(*pb.ModelInferRequest)
+		typed.RawInputContents, typed.Inputs[0].Contents = nil, dataContents(&tensor)
+		for _, m := range []proto.Message{raw, typed} {
+			message, err := proto.Marshal(m)
+			if err != nil {
+				f.Fatal(err)
+			}
+			f.Add(message)
+		}
+	}
+	f.Fuzz(func(t *testing.T, message []byte) {
+		var m pb.ModelInferRequest
+		if proto.Unmarshal(message, &m) != nil {
+			return
+		}
+		r, err := requestOf(&m)
+		if err != nil {
+			return
+		}
+		back := responseOf(&Response{Outputs: r.Inputs}, r.ID, len(m.RawInputContents) > 0)
+		for i, tensor := range tensorsOf(t, back, len(back.RawOutputContents) > 0) {
+			if !bytes.Equal(tensor.Data, r.Inputs[i].Data) {
+				t.Fatalf("%+v became %+v", r.Inputs[i], tensor)
+			}
+		}
+	})
+}
+
 // TestGRPCFailures looks at how errors of the models are told, and at what bounds a request.
 func TestGRPCFailures(t *testing.T) {
 	var log bytes.Buffer
