@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"maps"
 	"net"
 	"slices"
 	"strings"
@@ -451,12 +452,21 @@ func TestGRPCFailures(t *testing.T) {
 
 // TestGRPCAuthorization lets probes in without a token, and nobody else.
 func TestGRPCAuthorization(t *testing.T) {
-	connection, _ := startGRPC(t, echo{}, GRPCOptions{Authorize: func(_ context.Context, authorization string) error {
-		if authorization != "Bearer right" {
-			return errors.New("no token that is known")
-		}
-		return nil
-	}}, time.Minute)
+	var mu sync.Mutex
+	observed := map[string]int{}
+	connection, stop := startGRPC(t, echo{}, GRPCOptions{
+		Authorize: func(_ context.Context, authorization string) error {
+			if authorization != "Bearer right" {
+				return errors.New("no token that is known")
+			}
+			return nil
+		},
+		Observe: func(_ context.Context, method, code string, _ time.Duration) {
+			mu.Lock()
+			defer mu.Unlock()
+			observed[method+" "+code]++
+		},
+	}, time.Minute)
 	client := pb.NewGRPCInferenceServiceClient(connection)
 	for _, c := range []struct {
 		authorization string
@@ -487,6 +497,13 @@ func TestGRPCAuthorization(t *testing.T) {
 	}
 	if health, err := healthpb.NewHealthClient(connection).Check(t.Context(), &healthpb.HealthCheckRequest{}); err != nil || health.Status != healthpb.HealthCheckResponse_SERVING {
 		t.Errorf("health: %v, %v", health, err)
+	}
+	if err := stop(); err != nil {
+		t.Error(err)
+	}
+	want := map[string]int{"ServerMetadata Unauthenticated": 2, "ServerMetadata OK": 1, "other Unauthenticated": 2, "ServerLive OK": 1, "other OK": 1}
+	if !maps.Equal(observed, want) {
+		t.Errorf("observed %v, want %v", observed, want)
 	}
 }
 
