@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"net/http"
 	"strings"
+	"time"
 
 	"google.golang.org/grpc/credentials"
 
@@ -73,6 +74,10 @@ func (s *Server) NewGRPC(secure *tls.Config) *oip.GRPCServer {
 				return errors.New(p.Detail)
 			}
 			return nil
+		},
+		Observe: func(ctx context.Context, method, code string, took time.Duration) {
+			s.metrics.calls.WithLabelValues(method, code).Inc()
+			s.config.Log.DebugContext(ctx, "request over gRPC", "method", method, "code", code, "milliseconds", milliseconds(took))
 		},
 	}
 	if secure != nil {

@@ -253,6 +253,24 @@ func TestInference(t *testing.T) {
 		}
 	})
 
+	t.Run("metrics", func(t *testing.T) {
+		families, err := s.metrics.registry.Gather()
+		if err != nil {
+			t.Fatal(err)
+		}
+		counted := map[string]float64{}
+		for _, f := range families {
+			if f.GetName() == "destseg_grpc_requests_total" {
+				for _, m := range f.GetMetric() {
+					counted[m.GetLabel()[1].GetValue()+" "+m.GetLabel()[0].GetValue()] = m.GetCounter().GetValue()
+				}
+			}
+		}
+		if want := map[string]float64{"ModelMetadata Unauthenticated": 1, "ModelMetadata OK": 1, "ModelInfer OK": 1}; !reflect.DeepEqual(counted, want) {
+			t.Errorf("%v, want %v", counted, want)
+		}
+	})
+
 	t.Run("the end", func(t *testing.T) {
 		s.ending.Store(true)
 		if code, _, value := ask("GET", "/v2/health/ready", "", ""); code != 503 || !strings.Contains(fmt.Sprint(value), "shutting down") {

@@ -20,6 +20,7 @@ type metrics struct {
 	score    *prometheus.HistogramVec // by detector
 	verdicts *prometheus.CounterVec   // by detector and verdict
 	requests *prometheus.CounterVec   // by route and status
+	calls    *prometheus.CounterVec   // over gRPC, by method and code
 }
 
 func newMetrics(h *host.Host) *metrics {
@@ -39,9 +40,12 @@ func newMetrics(h *host.Host) *metrics {
 		requests: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "destseg_http_requests_total", Help: "Answered requests by route and status; 429 are those that the full queue refused.",
 		}, []string{"route", "status"}),
+		calls: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "destseg_grpc_requests_total", Help: "Answered requests over gRPC by method and code; ResourceExhausted are those that the full queue refused.",
+		}, []string{"method", "code"}),
 	}
 	m.registry.MustRegister(
-		m.seconds, m.score, m.verdicts, m.requests, hostCollector{h},
+		m.seconds, m.score, m.verdicts, m.requests, m.calls, hostCollector{h},
 		collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}),
 		prometheus.NewGaugeFunc(prometheus.GaugeOpts{
 			Name: "destseg_build_info", Help: "1, with the program's version.",
@@ -55,7 +59,7 @@ func newMetrics(h *host.Host) *metrics {
 func (m *metrics) observe(in *api.Inspection) {
 	name, t := in.Detector.Name, in.Timings
 	for stage, took := range map[string]float64{
-		"read": t.Read, "decode": t.Decode, "load": t.Load, "queue": t.Queue,
+		"read": t.Read, "decode": t.Decode, "load": t.Load, "queue": t.Queue, "prepare": t.Prepare,
 		"networks": t.Networks, "regions": t.Regions, "paint": t.Paint, "total": t.Total,
 	} {
 		m.seconds.WithLabelValues(name, stage).Observe(took / 1000)

@@ -168,11 +168,12 @@ func (o serveOptions) run(ctx context.Context, c *console, sources []string) err
 	}
 	c.note("Listening on %s://%s", scheme, listener.Addr())
 	group, ctx := errgroup.WithContext(ctx) // if one ends, so does the other
-	group.Go(func() error { return server.Serve(ctx, listener, secure, o.grace) })
 	if grpcListener != nil {
 		c.note("gRPC on %s", grpcListener.Addr())
-		group.Go(func() error { return server.NewGRPC(secure).Serve(ctx, grpcListener, o.grace) })
+		speaker := server.NewGRPC(secure) // copies what the other will change
+		group.Go(func() error { return speaker.Serve(ctx, grpcListener, o.grace) })
 	}
+	group.Go(func() error { return server.Serve(ctx, listener, secure, o.grace) })
 	return errors.Join(group.Wait(), h.Close())
 }
 

@@ -27,9 +27,9 @@ func parseData(text []byte, datatype Datatype, shape []int64) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	p := dataParser{rest: text, datatype: datatype, out: make([]byte, 0, n*size)}
+	p := dataParser{rest: text, datatype: datatype, size: size, out: make([]byte, 0, n*size+widest)}
 	dims := []int64{int64(n)}
-	if inside := bytes.TrimLeft(text[1:], space); inside[0] == '[' {
+	if inside := trimSpace(text[1:]); inside[0] == '[' {
 		dims = shape
 	}
 	if err := p.array(dims); err != nil {
@@ -38,23 +38,36 @@ func parseData(text []byte, datatype Datatype, shape []int64) ([]byte, error) {
 	return p.out, nil
 }
 
-// space is what JSON allows between tokens.
-const space = " \t\r\n"
+// widest is the largest size of a number in bytes: so many are written of each, and those
+// that it does not have are overwritten by the next.
+const widest = 8
+
+// isSpace tells what JSON allows between tokens.
+func isSpace(c byte) bool { return c == ' ' || c == '\t' || c == '\r' || c == '\n' }
+
+// trimSpace returns sound JSON from its next token on.
+func trimSpace(text []byte) []byte {
+	for isSpace(text[0]) {
+		text = text[1:]
+	}
+	return text
+}
 
 // dataParser reads the elements of sound JSON.
 type dataParser struct {
 	rest     []byte
 	datatype Datatype
+	size     int
 	out      []byte
 }
 
 // array reads an array of the shape, which is at the start of the rest.
 func (p *dataParser) array(shape []int64) error {
-	p.rest = bytes.TrimLeft(p.rest[1:], space)
+	p.rest = trimSpace(p.rest[1:])
 	n := int64(0)
 	for p.rest[0] != ']' {
 		if p.rest[0] == ',' {
-			p.rest = bytes.TrimLeft(p.rest[1:], space)
+			p.rest = trimSpace(p.rest[1:])
 		}
 		nested := p.rest[0] == '['
 		var err error
@@ -70,7 +83,7 @@ func (p *dataParser) array(shape []int64) error {
 			return err
 		}
 		n++
-		p.rest = bytes.TrimLeft(p.rest, space)
+		p.rest = trimSpace(p.rest)
 	}
 	p.rest = p.rest[1:]
 	if len(shape) == 0 || n != shape[0] {
@@ -81,9 +94,8 @@ func (p *dataParser) array(shape []int64) error {
 
 // element reads a number, a string, true, false or null.
 func (p *dataParser) element() error {
-	end := bytes.IndexAny(p.rest, ",]"+space)
+	end := 1
 	if p.rest[0] == '"' {
-		end = 1
 		for p.rest[end] != '"' {
 			if p.rest[end] == '\\' {
 				end++
@@ -91,6 +103,10 @@ func (p *dataParser) element() error {
 			end++
 		}
 		end++
+	} else {
+		for c := p.rest[end]; c != ',' && c != ']' && !isSpace(c); c = p.rest[end] {
+			end++
+		}
 	}
 	token := p.rest[:end]
 	p.rest = p.rest[end:]
@@ -106,8 +122,7 @@ func (p *dataParser) element() error {
 
 // append converts a token.
 func (p *dataParser) append(token []byte) (err error) {
-	little := binary.LittleEndian
-	size, _ := p.datatype.size()
+	little, end := binary.LittleEndian, len(p.out)+p.size
 	switch p.datatype {
 	case Bool:
 		switch string(token) {
@@ -120,18 +135,18 @@ func (p *dataParser) append(token []byte) (err error) {
 		}
 	case Uint8, Uint16, Uint32, Uint64:
 		var v uint64
-		v, err = strconv.ParseUint(string(token), 10, 8*size)
-		p.out = append(p.out, little.AppendUint64(nil, v)[:size]...)
+		v, err = strconv.ParseUint(string(token), 10, 8*p.size)
+		p.out = little.AppendUint64(p.out, v)[:end]
 	case Int8, Int16, Int32, Int64:
 		var v int64
-		v, err = strconv.ParseInt(string(token), 10, 8*size)
-		p.out = append(p.out, little.AppendUint64(nil, uint64(v))[:size]...)
+		v, err = strconv.ParseInt(string(token), 10, 8*p.size)
+		p.out = little.AppendUint64(p.out, uint64(v))[:end]
 	case FP32, FP64:
 		if token[0] != '-' && (token[0] < '0' || token[0] > '9') {
 			return errors.New("no number")
 		}
 		var v float64
-		v, err = strconv.ParseFloat(string(token), 8*size)
+		v, err = strconv.ParseFloat(string(token), 8*p.size)
 		if p.datatype == FP32 {
 			p.out = little.AppendUint32(p.out, math.Float32bits(float32(v)))
 		} else {

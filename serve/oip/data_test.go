@@ -167,7 +167,7 @@ func FuzzData(f *testing.F) {
 		f.Add("[["+text+"]]", string(tensor.Datatype), int64(1), int64(3))
 	}
 	f.Fuzz(func(t *testing.T, text, datatype string, rows, columns int64) {
-		text = strings.Trim(text, space)
+		text = strings.Trim(text, " \t\r\n")
 		if !json.Valid([]byte(text)) {
 			return
 		}
@@ -194,7 +194,7 @@ func FuzzData(f *testing.F) {
 		if err := json.Unmarshal(back, &got); err != nil {
 			t.Fatal(err)
 		}
-		if strings.HasPrefix(strings.TrimLeft(text[1:], space), "[") {
+		if strings.HasPrefix(strings.TrimLeft(text[1:], " \t\r\n"), "[") {
 			var nested [][]float64
 			if err := json.Unmarshal([]byte(text), &nested); err != nil {
 				t.Fatal(err)
@@ -270,4 +270,35 @@ func FuzzRequest(f *testing.F) {
 			}
 		}
 	})
+}
+
+// BenchmarkParseData reads a picture of 256×256 pixels, nested as clients in Python send it.
+func BenchmarkParseData(b *testing.B) {
+	p := noisePictures(1, 256, 256)[0]
+	text, err := json.Marshal(nest(numbers(Tensor{Datatype: Uint8, Data: p.Pix}), []int64{1, 256, 256, 3}))
+	if err != nil {
+		b.Fatal(err)
+	}
+	b.SetBytes(int64(len(text)))
+	b.ReportAllocs()
+	for b.Loop() {
+		if _, err := parseData(text, Uint8, []int64{1, 256, 256, 3}); err != nil {
+			b.Fatal(err)
+		}
+	}
+}
+
+// BenchmarkAppendData writes an anomaly map of 256×256 pixels.
+func BenchmarkAppendData(b *testing.B) {
+	t := Tensor{Datatype: FP32}
+	for i := range 256 * 256 {
+		t.Data = binary.LittleEndian.AppendUint32(t.Data, math.Float32bits(float32(i)/65537))
+	}
+	b.SetBytes(int64(len(t.Data)))
+	b.ReportAllocs()
+	for b.Loop() {
+		if _, err := appendData(nil, &t); err != nil {
+			b.Fatal(err)
+		}
+	}
 }

@@ -37,6 +37,9 @@ type GRPCOptions struct {
 	// MaxCalls is how many requests are received and answered at a time, over all
 	// connections; 0 is 64. Each may take MaxRequestBytes.
 	MaxCalls int
+	// Observe hears how each request was answered, if it is not nil: the protocol's
+	// method, such as "ModelInfer", or "other", and the code, such as "OK".
+	Observe func(ctx context.Context, method, code string, took time.Duration)
 }
 
 // A GRPCServer is the protocol over gRPC, with the health service that Kubernetes asks
@@ -64,6 +67,9 @@ func NewGRPCServer(m Models, o GRPCOptions) *GRPCServer {
 	if o.MaxCalls <= 0 {
 		o.MaxCalls = 64
 	}
+	if o.Observe == nil {
+		o.Observe = func(context.Context, string, string, time.Duration) {}
+	}
 	options := []grpc.ServerOption{
 		grpc.MaxRecvMsgSize(o.maxRequestBytes()),
 		grpc.MaxSendMsgSize(math.MaxInt32), // what is asked for is bounded by Limits
@@ -71,8 +77,8 @@ func NewGRPCServer(m Models, o GRPCOptions) *GRPCServer {
 		grpc.ConnectionTimeout(connectTimeout),
 		grpc.KeepaliveParams(keepalive.ServerParameters{Time: pingAfter, Timeout: pingTimeout}),
 		grpc.KeepaliveEnforcementPolicy(keepalive.EnforcementPolicy{MinTime: pingsNoFaster, PermitWithoutStream: true}),
-		grpc.InTapHandle(admit(o.Authorize, semaphore.NewWeighted(int64(o.MaxCalls)))),
-		grpc.ChainUnaryInterceptor(recovered(o.Options), bounded(o.Timeout)),
+		grpc.InTapHandle(admit(o)),
+		grpc.ChainUnaryInterceptor(observed(o), recovered(o.Options), bounded(o.Timeout)),
 	}
 	if o.TLS != nil {
 		options = append(options, grpc.Creds(o.TLS))
@@ -109,24 +115,50 @@ func open(method string) bool {
 		strings.HasPrefix(method, "/grpc.health.v1.Health/")
 }
 
+// methodName is a method of the protocol without the service, and "other" for whatever else
+// a client may ask.
+func methodName(full string) string {
+	for _, m := range pb.GRPCInferenceService_ServiceDesc.Methods {
+		if full == "/"+pb.GRPCInferenceService_ServiceDesc.ServiceName+"/"+m.MethodName {
+			return m.MethodName
+		}
+	}
+	return "other"
+}
+
 // admit refuses a request that lacks a right to its method, or that is one too many, before
 // its message is received.
-func admit(authorize func(context.Context, string) error, calls *semaphore.Weighted) tap.ServerInHandle {
+func admit(o GRPCOptions) tap.ServerInHandle {
+	calls := semaphore.NewWeighted(int64(o.MaxCalls))
+	refuse := func(ctx context.Context, info *tap.Info, code codes.Code, text string) (context.Context, error) {
+		o.Observe(ctx, methodName(info.FullMethodName), code.String(), 0)
+		return nil, grpcstatus.Error(code, text)
+	}
 	return func(ctx context.Context, info *tap.Info) (context.Context, error) {
-		if authorize != nil && !open(info.FullMethodName) {
+		if o.Authorize != nil && !open(info.FullMethodName) {
 			authorization := ""
 			if values := info.Header.Get("authorization"); len(values) > 0 {
 				authorization = values[0]
 			}
-			if err := authorize(ctx, authorization); err != nil {
-				return nil, grpcstatus.Error(codes.Unauthenticated, err.Error())
+			if err := o.Authorize(ctx, authorization); err != nil {
+				return refuse(ctx, info, codes.Unauthenticated, err.Error())
 			}
 		}
 		if !calls.TryAcquire(1) {
-			return nil, grpcstatus.Error(codes.ResourceExhausted, "too many requests at a time")
+			return refuse(ctx, info, codes.ResourceExhausted, "too many requests at a time")
 		}
 		context.AfterFunc(ctx, func() { calls.Release(1) }) // gRPC ends it with the request
 		return ctx, nil
+	}
+}
+
+// observed tells how requests were answered.
+func observed(o GRPCOptions) grpc.UnaryServerInterceptor {
+	return func(ctx context.Context, request any, info *grpc.UnaryServerInfo, handle grpc.UnaryHandler) (any, error) {
+		start := time.Now()
+		response, err := handle(ctx, request)
+		o.Observe(ctx, methodName(info.FullMethod), grpcstatus.Code(err).String(), time.Since(start))
+		return response, err
 	}
 }
 

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"maps"
 	"net"
 	"slices"
 	"strings"
@@ -367,6 +368,39 @@ func TestContents(t *testing.T) {
 	}
 }
 
+// FuzzMessage reads requests as they come over gRPC, and takes what it read back.
+func FuzzMessage(f *testing.F) {
+	for _, tensor := range everyType() {
+		in := &pb.ModelInferRequest_InferInputTensor{Name: "x", Datatype: string(tensor.Datatype), Shape: []int64{3}}
+		raw := &pb.ModelInferRequest{Inputs: []*pb.ModelInferRequest_InferInputTensor{in}, RawInputContents: [][]byte{tensor.Data}}
+		typed := proto.Clone(raw).(*pb.ModelInferRequest)
+		typed.RawInputContents, typed.Inputs[0].Contents = nil, dataContents(&tensor)
+		for _, m := range []proto.Message{raw, typed} {
+			message, err := proto.Marshal(m)
+			if err != nil {
+				f.Fatal(err)
+			}
+			f.Add(message)
+		}
+	}
+	f.Fuzz(func(t *testing.T, message []byte) {
+		var m pb.ModelInferRequest
+		if proto.Unmarshal(message, &m) != nil {
+			return
+		}
+		r, err := requestOf(&m)
+		if err != nil {
+			return
+		}
+		back := responseOf(&Response{Outputs: r.Inputs}, r.ID, len(m.RawInputContents) > 0)
+		for i, tensor := range tensorsOf(t, back, len(back.RawOutputContents) > 0) {
+			if !bytes.Equal(tensor.Data, r.Inputs[i].Data) {
+				t.Fatalf("%+v became %+v", r.Inputs[i], tensor)
+			}
+		}
+	})
+}
+
 // TestGRPCFailures looks at how errors of the models are told, and at what bounds a request.
 func TestGRPCFailures(t *testing.T) {
 	var log bytes.Buffer
@@ -418,12 +452,21 @@ func TestGRPCFailures(t *testing.T) {
 
 // TestGRPCAuthorization lets probes in without a token, and nobody else.
 func TestGRPCAuthorization(t *testing.T) {
-	connection, _ := startGRPC(t, echo{}, GRPCOptions{Authorize: func(_ context.Context, authorization string) error {
-		if authorization != "Bearer right" {
-			return errors.New("no token that is known")
-		}
-		return nil
-	}}, time.Minute)
+	var mu sync.Mutex
+	observed := map[string]int{}
+	connection, stop := startGRPC(t, echo{}, GRPCOptions{
+		Authorize: func(_ context.Context, authorization string) error {
+			if authorization != "Bearer right" {
+				return errors.New("no token that is known")
+			}
+			return nil
+		},
+		Observe: func(_ context.Context, method, code string, _ time.Duration) {
+			mu.Lock()
+			defer mu.Unlock()
+			observed[method+" "+code]++
+		},
+	}, time.Minute)
 	client := pb.NewGRPCInferenceServiceClient(connection)
 	for _, c := range []struct {
 		authorization string
@@ -454,6 +497,13 @@ func TestGRPCAuthorization(t *testing.T) {
 	}
 	if health, err := healthpb.NewHealthClient(connection).Check(t.Context(), &healthpb.HealthCheckRequest{}); err != nil || health.Status != healthpb.HealthCheckResponse_SERVING {
 		t.Errorf("health: %v, %v", health, err)
+	}
+	if err := stop(); err != nil {
+		t.Error(err)
+	}
+	want := map[string]int{"ServerMetadata Unauthenticated": 2, "ServerMetadata OK": 1, "other Unauthenticated": 2, "ServerLive OK": 1, "other OK": 1}
+	if !maps.Equal(observed, want) {
+		t.Errorf("observed %v, want %v", observed, want)
 	}
 }
 

@@ -185,7 +185,7 @@ func contentsData(datatype Datatype, c *pb.InferTensorContents) ([]byte, error) 
 		given += n
 	}
 	little := binary.LittleEndian
-	data := make([]byte, 0, given*size)
+	data := make([]byte, 0, given*size+widest)
 	read := 0 // values from the field of the data type
 	switch datatype {
 	case Bool:
@@ -204,7 +204,7 @@ func contentsData(datatype Datatype, c *pb.InferTensorContents) ([]byte, error) 
 			if v > largest || v < -largest-1 {
 				return nil, fmt.Errorf("element %d: %d is no %s", i, v, datatype)
 			}
-			data = append(data, little.AppendUint32(nil, uint32(v))[:size]...)
+			data = little.AppendUint32(data, uint32(v))[:(i+1)*size]
 		}
 	case Int64:
 		read = len(c.GetInt64Contents())
@@ -217,7 +217,7 @@ func contentsData(datatype Datatype, c *pb.InferTensorContents) ([]byte, error) 
 			if uint64(v) >= 1<<(8*size) {
 				return nil, fmt.Errorf("element %d: %d is no %s", i, v, datatype)
 			}
-			data = append(data, little.AppendUint32(nil, v)[:size]...)
+			data = little.AppendUint32(data, v)[:(i+1)*size]
 		}
 	case Uint64:
 		read = len(c.GetUint64Contents())
