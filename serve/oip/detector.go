@@ -329,17 +329,17 @@ func isBase64(file []byte) bool {
 	return true
 }
 
-// pictureError names the picture in an error, and whose fault it is.
+// pictureError names the picture in an error that is its fault.
 func pictureError(i int, err error) error {
 	switch {
-	case err == nil:
-		return nil
+	case errors.Is(err, ErrInvalid), errors.Is(err, ErrTooLarge):
+		return fmt.Errorf("picture %d: %w", i, err)
 	case errors.Is(err, picture.ErrTooLarge):
 		return fmt.Errorf("%w: picture %d: %w", ErrTooLarge, i, err)
 	case errors.Is(err, destseg.ErrPicture), errors.Is(err, picture.ErrFormat), errors.Is(err, picture.ErrDamaged):
 		return fmt.Errorf("%w: picture %d: %w", ErrInvalid, i, err)
 	}
-	return fmt.Errorf("picture %d: %w", i, err)
+	return err
 }
 
 // output makes an output.

@@ -97,7 +97,7 @@ func TestDetectorRefuses(t *testing.T) {
 		{name: "an unknown output", input: noiseTensor(1, 3, 4), outputs: []Output{{Name: "label"}}, is: ErrInvalid, want: `no output "label"`},
 		{name: "no threshold", input: noiseTensor(1, 3, 4), outputs: []Output{{Name: OutputAnomalous}}, uncertain: true, is: ErrInvalid, want: "calibrate"},
 		{name: "no regions", input: noiseTensor(1, 3, 4), outputs: []Output{{Name: OutputRegions}}, uncertain: true, is: ErrInvalid, want: "calibrate"},
-		{name: "the engine", input: noiseTensor(1, 7, 4), is: failure, want: "picture 0: the engine is broken"},
+		{name: "the engine", input: noiseTensor(1, 7, 4), is: failure, want: "the engine is broken"},
 		{name: "the picture", input: noiseTensor(1, 8, 4), is: ErrInvalid, want: "unusable picture"},
 		{name: "replaced", input: fileTensor(small, encodePNG(t, noisePictures(1, 4, 4)[0])), is: ErrUnavailable, want: "replaced during the request"},
 	} {
