@@ -51,7 +51,7 @@ func addUntilKilled() error {
 			for i := 0; ; i++ {
 				r := r
 				r.Answer = answer(fmt.Sprintf("%s.%d.%d", os.Getenv(crashRound), worker, i), r)
-				if err := h.Add(context.Background(), r); err != nil {
+				if err := r.record(h); err != nil {
 					failed <- err
 					return
 				}
@@ -145,10 +145,10 @@ func TestCrash(t *testing.T) {
 }
 
 // crashResult restores what a test of its parent has kept.
-func crashResult(content []byte) Result {
+func crashResult(content []byte) outcome {
 	in := new(destseg.Inspection)
 	if err := in.UnmarshalBinary(content); err != nil {
 		panic(err)
 	}
-	return Result{Picture: picture.NewRGB(in.Width, in.Height), Inspection: in}
+	return outcome{Picture: picture.NewRGB(in.Width, in.Height), Inspection: in}
 }

@@ -3,7 +3,7 @@
 //
 // # What is safe
 //
-// [History.Add] returns when the result is in the database's write-ahead log. From
+// [History.Record] returns when the result is in the database's write-ahead log. From
 // then on it survives the end of the program, kill -9 included. A power cut or a crash
 // of the operating system may take the results of the last seconds, since the log is
 // forced to the disk only now and then (synchronous=NORMAL), but leaves the database

@@ -25,9 +25,20 @@ import (
 	"github.com/destseg/destseg/train"
 )
 
+// A outcome is what there is to record.
+type outcome struct {
+	Answer     api.Inspection
+	Picture    *picture.RGB
+	Inspection *destseg.Inspection
+}
+
+func (r outcome) record(h *History) error {
+	return h.Record(context.Background(), &r.Answer, r.Picture, r.Inspection)
+}
+
 // inspected is a picture and what a detector that knows nothing says about it. Nobody
 // changes them.
-var inspected = sync.OnceValues(func() (Result, error) {
+var inspected = sync.OnceValues(func() (outcome, error) {
 	values := map[string][]float32{}
 	for _, t := range network.Tensors() {
 		values[t.Name] = golden.Draw(t.Name, t.Shape)
@@ -37,7 +48,7 @@ var inspected = sync.OnceValues(func() (Result, error) {
 		Threshold: &destseg.Threshold{Image: 0.45, Pixel: 0.5, Source: "made up"},
 	}, values)
 	if err != nil {
-		return Result{}, err
+		return outcome{}, err
 	}
 	defer d.Close()
 	p := picture.NewRGB(40, 30)
@@ -46,11 +57,11 @@ var inspected = sync.OnceValues(func() (Result, error) {
 		p.Pix[i] = uint8(random.Uint32())
 	}
 	in, err := d.InspectRGB(p)
-	return Result{Picture: p, Inspection: in}, err
+	return outcome{Picture: p, Inspection: in}, err
 })
 
 // result returns a result of a made-up answer.
-func result(t testing.TB, id string, change func(*api.Inspection)) Result {
+func result(t testing.TB, id string, change func(*api.Inspection)) outcome {
 	t.Helper()
 	r, err := inspected()
 	if err != nil {
@@ -64,7 +75,7 @@ func result(t testing.TB, id string, change func(*api.Inspection)) Result {
 }
 
 // answer returns an answer for an inspected picture.
-func answer(id string, r Result) api.Inspection {
+func answer(id string, r outcome) api.Inspection {
 	in := r.Inspection
 	regions, _ := in.Regions()
 	return api.Inspection{
@@ -103,9 +114,9 @@ func both(t *testing.T, test func(t *testing.T, h *History)) {
 	})
 }
 
-func add(t testing.TB, h *History, r Result) {
+func add(t testing.TB, h *History, r outcome) {
 	t.Helper()
-	if err := h.Add(t.Context(), r); err != nil {
+	if err := r.record(h); err != nil {
 		t.Fatal(err)
 	}
 }
@@ -123,8 +134,8 @@ func sound(t *testing.T, h *History) {
 	}
 }
 
-// TestAdd checks that everything comes back.
-func TestAdd(t *testing.T) {
+// TestRecord checks that everything comes back.
+func TestRecord(t *testing.T) {
 	both(t, func(t *testing.T, h *History) {
 		r := result(t, "a", func(a *api.Inspection) { a.Source, a.Overlay = "part\x00\n\xff.png", []byte{1} })
 		add(t, h, r)
@@ -171,10 +182,10 @@ func TestAdd(t *testing.T) {
 		if _, err := h.Get(t.Context(), "b"); !errors.Is(err, ErrNotFound) {
 			t.Errorf("nothing: %v", err)
 		}
-		if err := h.Add(t.Context(), r); err == nil {
+		if err := r.record(h); err == nil {
 			t.Error("one ID twice")
 		}
-		if err := h.Add(t.Context(), Result{Picture: r.Picture, Inspection: in}); err == nil {
+		if err := (outcome{Picture: r.Picture, Inspection: in}).record(h); err == nil {
 			t.Error("no ID")
 		}
 		sound(t, h)
@@ -560,7 +571,7 @@ func TestCopy(t *testing.T) {
 			for i := 0; ctx.Err() == nil; i++ {
 				r := first
 				r.Answer.ID = fmt.Sprint(i)
-				if err := h.Add(t.Context(), r); err != nil {
+				if err := r.record(h); err != nil {
 					t.Error(err)
 				}
 			}

@@ -28,41 +28,36 @@ const (
 	maxText          = 1000 // bytes of a source or a note
 )
 
-// A Result is what happened.
-type Result struct {
-	Answer     api.Inspection // as it is sent; its pictures are not kept
-	Picture    *picture.RGB
-	Inspection *destseg.Inspection
-}
-
-// Add keeps a result. When it returns nil the result survives the end of the program.
-// Another one of the same ID is an error.
-func (h *History) Add(ctx context.Context, r Result) error {
-	if r.Answer.ID == "" {
-		return errors.New("history: a result without an ID")
+// Record keeps an inspection: the answer as it is sent, but for the pictures in it, and a
+// copy of the picture. When it returns nil they survive the end of the program. Another
+// one of the same ID is an error.
+func (h *History) Record(ctx context.Context, in *api.Inspection, p *picture.RGB, result *destseg.Inspection) error {
+	if in.ID == "" {
+		return errors.New("history: an inspection without an ID")
 	}
 	// All that takes long comes first, since only one result can be written at a time.
-	r.Answer.Overlay, r.Answer.Mask, r.Answer.Map = nil, nil, nil
-	r.Answer.Source = text(r.Answer.Source)
-	answer, err := json.Marshal(r.Answer)
+	a := *in
+	a.Overlay, a.Mask, a.Map = nil, nil, nil
+	a.Source = text(a.Source)
+	answer, err := json.Marshal(a)
 	if err != nil {
 		return err
 	}
-	inspection, err := r.Inspection.MarshalBinary()
+	inspection, err := result.MarshalBinary()
 	if err != nil {
 		return err
 	}
-	shown := within(r.Picture, CopySide)
-	copied, err := encode(shown, copyQuality)
+	p = within(p, CopySide)
+	copied, err := encode(p, copyQuality)
 	if err != nil {
 		return err
 	}
-	thumbnail, err := encode(painted(shown, r.Inspection), thumbnailQuality)
+	thumbnail, err := encode(painted(p, result), thumbnailQuality)
 	if err != nil {
 		return err
 	}
 	area := 0
-	for _, found := range r.Answer.Regions {
+	for _, found := range a.Regions {
 		area += found.Area
 	}
 
@@ -71,7 +66,6 @@ func (h *History) Add(ctx context.Context, r Result) error {
 		return h.failed(err)
 	}
 	defer tx.Rollback() // after a commit it does nothing
-	a := r.Answer
 	added, err := tx.ExecContext(ctx, `INSERT INTO result
 		(id, time, detector, digest, source, width, height, score, threshold, verdict, regions, area, milliseconds)
 		VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
