@@ -45,3 +45,22 @@ func (h *History) Mark(ctx context.Context, id string, opinion Opinion, note str
 	}
 	return kept, nil
 }
+
+// A Tally counts the marks of a detector's results.
+type Tally struct {
+	Right       int
+	FalseAlarms int // wrong verdicts NG
+	Missed      int // wrong verdicts OK
+}
+
+// Tally counts the marks of the results of a detector.
+func (h *History) Tally(ctx context.Context, detector string) (Tally, error) {
+	var t Tally
+	err := h.read.QueryRowContext(ctx, `SELECT count(*) FILTER (WHERE mark = 'right'),
+		count(*) FILTER (WHERE mark = 'wrong' AND verdict = 'NG'), count(*) FILTER (WHERE mark = 'wrong' AND verdict = 'OK')
+		FROM result WHERE mark IS NOT NULL AND detector = ?`, detector).Scan(&t.Right, &t.FalseAlarms, &t.Missed)
+	if err != nil {
+		return Tally{}, h.failed(err)
+	}
+	return t, nil
+}
