@@ -116,6 +116,22 @@ func scoreTicks(low, high float64) plot.ConstantTicks {
 	return ticks
 }
 
+// percentTicks are those of an axis from 0 to a number of percent, at most 6.
+func percentTicks(most float64) plot.ConstantTicks {
+	step := 20.0
+	for _, finer := range []float64{10, 5, 2, 1, 0.5, 0.2, 0.1} {
+		if most/finer > 5 {
+			break
+		}
+		step = finer
+	}
+	var ticks plot.ConstantTicks
+	for i := 0; float64(i)*step <= most; i++ {
+		ticks = append(ticks, plot.Tick{Value: float64(i) * step, Label: strconv.FormatFloat(float64(i)*step, 'g', 3, 64)})
+	}
+	return ticks
+}
+
 // fifths are the ticks of an axis from 0 to 1.
 func fifths() plot.ConstantTicks {
 	var ticks plot.ConstantTicks
@@ -215,6 +231,7 @@ func Scores(label string, threshold *float64, groups ...Group) (template.HTML, e
 	}
 	p.X.Min, p.X.Max, p.X.Tick.Marker = low, high, scoreTicks(low, high)
 	p.Y.Min, p.Y.Max = 0, min(1.05*p.Y.Max, 100)
+	p.Y.Tick.Marker = percentTicks(p.Y.Max)
 	if threshold != nil {
 		line, err := plotter.NewLine(plotter.XYs{{X: *threshold, Y: 0}, {X: *threshold, Y: p.Y.Max}})
 		if err != nil {

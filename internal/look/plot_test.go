@@ -68,3 +68,12 @@ func TestScoreRange(t *testing.T) {
 		}
 	}
 }
+
+func TestPercentTicks(t *testing.T) {
+	for most, want := range map[float64][2]string{100: {"0", "100"}, 78.7: {"0", "60"}, 45: {"0", "40"}, 3.5: {"0", "3"}, 0.32: {"0", "0.3"}} {
+		ticks := percentTicks(most)
+		if got := [2]string{ticks[0].Label, ticks[len(ticks)-1].Label}; got != want || len(ticks) > 6 {
+			t.Errorf("up to %v: %v", most, ticks)
+		}
+	}
+}
