@@ -105,13 +105,14 @@ func (s *Server) limited(h http.Handler) http.Handler {
 			return
 		}
 		if r.Body != nil && r.Body != http.NoBody {
-			control := http.NewResponseController(w)
-			if err := control.SetReadDeadline(time.Now().Add(s.config.Limits.Receive)); err == nil {
-				defer control.SetReadDeadline(time.Time{})
-				r.Body = &timedBody{ReadCloser: http.MaxBytesReader(w, r.Body, s.config.Limits.Body), control: control}
-			} else {
-				r.Body = http.MaxBytesReader(w, r.Body, s.config.Limits.Body)
+			if r.ContentLength > s.config.Limits.Body {
+				w.Header().Set("Connection", "close") // rather than receive what nobody reads
+				problemOf(&http.MaxBytesError{Limit: s.config.Limits.Body}).write(w, r)
+				return
 			}
+			control := http.NewResponseController(w)
+			control.SetReadDeadline(time.Now().Add(s.config.Limits.Receive)) // a connection that has none is that of a test
+			r.Body = &timedBody{ReadCloser: http.MaxBytesReader(w, r.Body, s.config.Limits.Body), control: control}
 		}
 		h.ServeHTTP(w, r)
 	})

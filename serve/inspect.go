@@ -86,7 +86,7 @@ func (s *Server) inspect(ctx context.Context, in *inspectInput) (*api.Inspection
 	}
 	arrival := time.Now()
 	size := in.request.ContentLength
-	if size < 0 || size > s.config.Limits.Body { // it is not known, or will be refused
+	if size < 0 { // it is not known
 		size = s.config.Limits.Body
 	}
 	if !s.bodies.TryAcquire(size) {
