@@ -5,7 +5,6 @@
 package main
 
 import (
-	"bufio"
 	"context"
 	"encoding/csv"
 	"io"
@@ -36,36 +35,6 @@ const (
 	browserDetector    = "DESTSEG_SCREENSHOT_DETECTOR" // file of a detector, for pictures to be proud of
 	browserPictures    = "DESTSEG_SCREENSHOT_PICTURES" // pattern of pictures that it inspects
 )
-
-// startService runs destseg serve and returns its address.
-func startService(t *testing.T, args ...string) string {
-	t.Helper()
-	read, write := io.Pipe()
-	ctx, stop := context.WithCancel(t.Context())
-	ended := make(chan int, 1)
-	go func() {
-		code := run(ctx, append([]string{"serve", "--listen", "127.0.0.1:0"}, args...), io.Discard, write)
-		write.Close()
-		ended <- code
-	}()
-	t.Cleanup(func() {
-		stop()
-		if code := <-ended; code != 0 {
-			t.Errorf("exit status %d", code)
-		}
-	})
-	lines := bufio.NewScanner(read)
-	var said []string
-	for lines.Scan() {
-		said = append(said, lines.Text())
-		if _, address, ok := strings.Cut(lines.Text(), "Listening on "); ok {
-			go io.Copy(io.Discard, read)
-			return address
-		}
-	}
-	t.Fatalf("the service did not start:\n%s", strings.Join(said, "\n"))
-	return ""
-}
 
 // A tab is that of a browser, on a service.
 type tab struct {
@@ -285,7 +254,7 @@ func counted(t *testing.T, text string) int {
 func TestPage(t *testing.T) {
 	detector, pictures := browserFiles(t)
 	name := strings.TrimSuffix(filepath.Base(detector), ".safetensors")
-	service := startService(t, detector, "--history", filepath.Join(t.TempDir(), "history.db"))
+	_, service := startProgram(t, detector, "--history", filepath.Join(t.TempDir(), "history.db"))
 	b := newTab(t, service)
 
 	b.open("/")
@@ -412,7 +381,8 @@ func TestPage(t *testing.T) {
 // TestPageInMemory checks the page of a service without a history.
 func TestPageInMemory(t *testing.T) {
 	detector, pictures := browserFiles(t)
-	b := newTab(t, startService(t, detector))
+	_, service := startProgram(t, detector)
+	b := newTab(t, service)
 	b.open("/")
 	b.do(chromedp.SetUploadFiles(chromedp.CSS("input[type=file]"), pictures[:2]))
 	b.until(`document.querySelectorAll("#queue .chip:not(:empty)").length === 2`)

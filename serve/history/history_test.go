@@ -7,7 +7,6 @@ import (
 	"errors"
 	"fmt"
 	"image/jpeg"
-	"math/rand/v2"
 	"os"
 	"path/filepath"
 	"reflect"
@@ -18,11 +17,9 @@ import (
 	"time"
 
 	"github.com/destseg/destseg"
-	"github.com/destseg/destseg/internal/golden"
-	"github.com/destseg/destseg/network"
+	"github.com/destseg/destseg/internal/detectortest"
 	"github.com/destseg/destseg/picture"
 	"github.com/destseg/destseg/serve/api"
-	"github.com/destseg/destseg/train"
 )
 
 // A outcome is what there is to record.
@@ -39,24 +36,7 @@ func (r outcome) record(h *History) error {
 // inspected is a picture and what a detector that knows nothing says about it. Nobody
 // changes them.
 var inspected = sync.OnceValues(func() (outcome, error) {
-	values := map[string][]float32{}
-	for _, t := range network.Tensors() {
-		values[t.Name] = golden.Draw(t.Name, t.Shape)
-	}
-	d, err := destseg.New(destseg.Record{
-		Preprocessing: destseg.StandardPreprocessing(32, 32), Recipe: train.Published("flange"),
-		Threshold: &destseg.Threshold{Image: 0.45, Pixel: 0.5, Source: "made up"},
-	}, values)
-	if err != nil {
-		return outcome{}, err
-	}
-	defer d.Close()
-	p := picture.NewRGB(40, 30)
-	random := rand.New(rand.NewPCG(1, 2))
-	for i := range p.Pix {
-		p.Pix[i] = uint8(random.Uint32())
-	}
-	in, err := d.InspectRGB(p)
+	p, in, err := detectortest.Inspect(40, 30, func(r *destseg.Record) { r.Threshold.Image = 0.45 })
 	return outcome{Picture: p, Inspection: in}, err
 })
 

@@ -34,9 +34,6 @@ type listed struct {
 	Gauge   gauge
 }
 
-// dateForm is how browsers send days.
-const dateForm = "2006-01-02"
-
 // readFilter reads the filter of an address, and returns it as an address has it.
 func readFilter(q url.Values) (history.Filter, url.Values, error) {
 	f := history.Filter{Detector: q.Get("detector"), Verdict: q.Get("verdict"), Mark: q.Get("mark"), Source: q.Get("source")}
@@ -51,7 +48,7 @@ func readFilter(q url.Values) (history.Filter, url.Values, error) {
 		if text == "" {
 			continue
 		}
-		day, err := time.ParseInLocation(dateForm, text, time.Local)
+		day, err := time.ParseInLocation(time.DateOnly, text, time.Local)
 		if err != nil {
 			return f, nil, fmt.Errorf("%w: %q is no day; write it as 2026-01-31", history.ErrFilter, text)
 		}
