@@ -220,7 +220,7 @@ func TestInspect(t *testing.T) {
 			t.Errorf("%+v", in)
 		}
 		g := in.Timings
-		if sum := g.Read + g.Decode + g.Load + g.Queue + g.Networks + g.Regions + g.Paint; !(g.Total > 0 && g.Networks > 0 && sum <= g.Total+0.01 && sum > 0.5*g.Total) {
+		if sum := g.Read + g.Decode + g.Load + g.Queue + g.Prepare + g.Networks + g.Regions + g.Paint; !(g.Total > 0 && g.Networks > 0 && sum <= g.Total+0.01 && sum > 0.5*g.Total) {
 			t.Errorf("timings %+v sum up to %v", g, sum)
 		}
 	}
@@ -459,7 +459,7 @@ func gate(t *testing.T) (*detectortest.Gate, host.Options) {
 	return g, host.Options{Options: []destseg.Option{destseg.WithEngine(g)}}
 }
 
-// TestBusy checks that a full queue refuses before anything is received.
+// TestBusy checks that a full queue refuses, in a way that clients notice.
 func TestBusy(t *testing.T) {
 	g, o := gate(t)
 	r := start(t, o, Config{})
@@ -475,6 +475,9 @@ func TestBusy(t *testing.T) {
 	response := r.refused(t, 429, api.QueueFull, "POST", "/v1/inspect?detector=flange", bytes.NewReader(data))
 	if after := response.Header.Get("Retry-After"); after != "1" {
 		t.Errorf("Retry-After %q", after)
+	}
+	for range 5 {
+		r.refused(t, 429, api.QueueFull, "POST", "/v1/inspect?detector=flange", bytes.NewReader(make([]byte, 4<<20)))
 	}
 	g.Open()
 	all.Wait()
