@@ -172,3 +172,71 @@ func TestParseAge(t *testing.T) {
 		}
 	}
 }
+
+// TestPageRights checks what tokens allow on the page.
+func TestPageRights(t *testing.T) {
+	folder := t.TempDir()
+	tokens := filepath.Join(folder, "tokens")
+	const reads, changes = "0123456789abcdef", "fedcba9876543210"
+	writeFile(t, tokens, []byte("read "+reads+"\nadmin "+changes+"\n"))
+	_, address := startProgram(t, detectorFile(t), "--tokens", tokens, "--history", filepath.Join(folder, "h.db"))
+	content, err := os.ReadFile(filepath.Join(dataSet(t), "test", "good", "000.png"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	ask := func(method, path, token, site string, body []byte) (int, string) {
+		t.Helper()
+		r, err := http.NewRequest(method, address+path, bytes.NewReader(body))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if token != "" {
+			r.SetBasicAuth("anyone", token)
+		}
+		r.Header.Set("Sec-Fetch-Site", site)
+		if strings.HasSuffix(path, "/mark") {
+			r.Header.Set("Content-Type", "application/x-www-form-urlencoded")
+		}
+		answer, err := http.DefaultTransport.RoundTrip(r)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer answer.Body.Close()
+		text, err := io.ReadAll(answer.Body)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return answer.StatusCode, string(text)
+	}
+	status, text := ask("POST", "/inspect?detector=flange&source=x.png", reads, "same-origin", content)
+	var in api.Inspection
+	if err := json.Unmarshal([]byte(text), &in); err != nil || status != http.StatusOK || in.Source != "x.png" {
+		t.Fatalf("status %d, %v: %s", status, err, text)
+	}
+	mark := "/history/" + in.ID + "/mark"
+	for _, test := range []struct {
+		method, path, token, site string
+		status                    int
+		says, saysNot             string
+	}{
+		{"GET", "/", "", "none", 401, "token", "intake"},
+		{"GET", "/", "wrong-wrong-wrong", "none", 401, "token", "intake"},
+		{"GET", "/", reads, "none", 200, "intake", ""},
+		{"GET", "/history/" + in.ID, reads, "none", 200, "x.png", "Is this verdict right?"},
+		{"GET", "/history/" + in.ID, changes, "none", 200, "Is this verdict right?", ""},
+		{"GET", "/history/" + in.ID + "/picture.jpg", "", "none", 401, "token", "JFIF"},
+		{"GET", "/history.csv", "", "none", 401, "token", in.ID},
+		{"POST", mark, reads, "same-origin", 403, "admin", ""},
+		{"POST", mark, changes, "cross-site", 403, "another site", ""},
+		{"POST", mark, changes, "same-origin", 303, "", ""},
+		{"POST", "/inspect?detector=flange", "", "same-origin", 401, "token", ""},
+		{"POST", "/inspect?detector=flange", reads, "cross-site", 403, "another site", ""},
+		{"POST", "/inspect?detector=none", reads, "same-origin", 404, "detector", ""},
+		{"POST", "/inspect?detector=../flange", reads, "same-origin", 404, "detector", ""},
+	} {
+		status, text := ask(test.method, test.path, test.token, test.site, []byte("mark=wrong"))
+		if status != test.status || !strings.Contains(text, test.says) || test.saysNot != "" && strings.Contains(text, test.saysNot) {
+			t.Errorf("%s %s with %q from %s: status %d, want %d: %s", test.method, test.path, test.token, test.site, status, test.status, text)
+		}
+	}
+}

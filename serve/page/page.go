@@ -58,6 +58,7 @@ type Page struct {
 	assets    map[string]asset              // by path
 	style     string                        // path of the style sheet
 	script    string                        // path of the script
+	turns     chan struct{}                 // of those who compute with a map
 }
 
 // A Route is a pattern of [http.ServeMux] and what answers there.
@@ -78,7 +79,7 @@ func New(o Options) (*Page, error) {
 	if o.Log == nil {
 		o.Log = slog.New(slog.DiscardHandler)
 	}
-	p := &Page{Options: o, templates: map[string]*template.Template{}}
+	p := &Page{Options: o, templates: map[string]*template.Template{}, turns: make(chan struct{}, mostTurns)}
 	if err := p.loadAssets(); err != nil {
 		return nil, err
 	}
@@ -110,12 +111,12 @@ func (p *Page) Routes() []Route {
 		{"POST /inspect", false, p.Inspect},
 		{"GET /history", false, p.answer(p.list)},
 		{"GET /history.csv", false, p.answer(p.csv)},
-		{"GET /history/{id}", false, p.answer(p.result)},
-		{"GET /history/{id}/viewer", false, p.answer(p.viewer)},
-		{"GET /history/{id}/found", false, p.answer(p.found)},
+		{"GET /history/{id}", false, p.answer(p.inTurn(p.result))},
+		{"GET /history/{id}/viewer", false, p.answer(p.inTurn(p.viewer))},
+		{"GET /history/{id}/found", false, p.answer(p.inTurn(p.found))},
 		{"GET /history/{id}/picture.jpg", false, p.answer(p.picture)},
 		{"GET /history/{id}/thumbnail.jpg", false, p.answer(p.thumbnail)},
-		{"GET /history/{id}/heat.png", false, p.answer(p.heat)},
+		{"GET /history/{id}/heat.png", false, p.answer(p.inTurn(p.heat))},
 		{"POST /history/{id}/mark", true, p.answer(p.mark)},
 		{"GET /detectors", false, p.answer(p.detectors)},
 		{"GET /detectors/{name}", false, p.answer(p.detector)},
@@ -142,6 +143,23 @@ func (p *Page) answer(f func(w http.ResponseWriter, r *http.Request) error) http
 			p.fail(w, r, err)
 		}
 	})
+}
+
+// mostTurns is how many requests may compute with a map at a time: those of large
+// pictures take much memory, and inspections need the processors.
+const mostTurns = 2
+
+// inTurn lets a function wait for its turn.
+func (p *Page) inTurn(f func(w http.ResponseWriter, r *http.Request) error) func(w http.ResponseWriter, r *http.Request) error {
+	return func(w http.ResponseWriter, r *http.Request) error {
+		select {
+		case p.turns <- struct{}{}:
+		case <-r.Context().Done():
+			return r.Context().Err()
+		}
+		defer func() { <-p.turns }()
+		return f(w, r)
+	}
 }
 
 // A failure is an error that says how it is to be answered.
