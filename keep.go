@@ -34,6 +34,7 @@ type kept struct {
 	Width          int             `json:"width"`
 	Height         int             `json:"height"`
 	Nanoseconds    int64           `json:"nanoseconds"`
+	Waited         int64           `json:"waited,omitempty"` // in nanoseconds
 	ScaledWidth    int             `json:"scaled_width"`
 	ScaledHeight   int             `json:"scaled_height"`
 	Heat           Scale           `json:"heat"`
@@ -47,7 +48,7 @@ type kept struct {
 func (i *Inspection) MarshalBinary() ([]byte, error) {
 	k := kept{
 		Score: i.Score, DeSTScore: i.DeSTScore, PixelThreshold: i.PixelThreshold, Width: i.Width, Height: i.Height,
-		Nanoseconds: int64(i.Elapsed), ScaledWidth: i.scaledWidth, ScaledHeight: i.scaledHeight, Heat: i.heat,
+		Nanoseconds: int64(i.Elapsed), Waited: int64(i.Waited), ScaledWidth: i.scaledWidth, ScaledHeight: i.scaledHeight, Heat: i.heat,
 		Regions: i.settings, Cells: [2]int{i.segmentation.width, i.segmentation.height},
 		Span: [2]float64{i.segmentation.spanX, i.segmentation.spanY},
 	}
@@ -120,7 +121,7 @@ func restore(content []byte) (*Inspection, error) {
 	}
 	i := &Inspection{
 		Score: k.Score, DeSTScore: k.DeSTScore, PixelThreshold: k.PixelThreshold, Width: k.Width, Height: k.Height,
-		Elapsed: time.Duration(k.Nanoseconds), scaledWidth: k.ScaledWidth, scaledHeight: k.ScaledHeight, heat: k.Heat, settings: k.Regions,
+		Elapsed: time.Duration(k.Nanoseconds), Waited: time.Duration(k.Waited), scaledWidth: k.ScaledWidth, scaledHeight: k.ScaledHeight, heat: k.Heat, settings: k.Regions,
 	}
 	if k.Threshold != nil {
 		i.Threshold, i.HasThreshold, i.Anomalous = *k.Threshold, true, k.Score > *k.Threshold

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"reflect"
 	"testing"
+	"time"
 
 	"github.com/destseg/destseg/picture"
 	"github.com/destseg/destseg/region"
@@ -31,6 +32,7 @@ func TestKeepInspection(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
+			in.Waited = time.Second
 			content, err := in.MarshalBinary()
 			if err != nil {
 				t.Fatal(err)

@@ -131,7 +131,7 @@ func TestCrash(t *testing.T) {
 		}
 		last := added[len(added)-1]
 		if in, err := h.Inspection(t.Context(), last); err != nil || !reflect.DeepEqual(in, fixture.Inspection) {
-			t.Errorf("%s: %+v, %v", last, in, err)
+			t.Errorf("%s: another inspection comes back, %v", last, err)
 		}
 		var orphans int
 		if err := h.read.QueryRow("SELECT count(*) FROM result LEFT JOIN picture USING (number) WHERE copy IS NULL").Scan(&orphans); err != nil || orphans > 0 {

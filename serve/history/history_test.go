@@ -141,7 +141,7 @@ func TestRecord(t *testing.T) {
 		}
 		again, err := h.Inspection(t.Context(), "a")
 		if err != nil || !reflect.DeepEqual(again, in) {
-			t.Errorf("inspection %+v, %v", again, err)
+			t.Errorf("another inspection comes back, %v", err)
 		}
 		answer, err := h.Answer(t.Context(), "a")
 		if err != nil || answer.Overlay != nil || !reflect.DeepEqual(answer.Regions, r.Answer.Regions) || answer.ID != "a" {
@@ -567,7 +567,7 @@ func TestCopy(t *testing.T) {
 			c := open(t, path, Limits{})
 			sound(t, c)
 			if in, err := c.Inspection(t.Context(), "first"); err != nil || !reflect.DeepEqual(in, first.Inspection) {
-				t.Errorf("copied %+v, %v", in, err)
+				t.Errorf("another inspection is copied, %v", err)
 			}
 		}
 		stop()
