@@ -52,7 +52,7 @@ func (o predictOptions) checkServer(f *pflag.FlagSet) error {
 		}
 	})
 	if len(here) > 0 {
-		return wrongUsage("%s changes nothing on a server, whose detectors are used as they are", strings.Join(here, ", "))
+		return wrongUsage("%s: not with --server, whose detectors are used as they are", strings.Join(here, ", "))
 	}
 	return nil
 }
