@@ -183,7 +183,7 @@ func (b tab) shoot(name string) {
 	b.Helper()
 	for _, l := range looks {
 		b.wear(l)
-		b.do(chromedp.Sleep(150 * time.Millisecond))
+		b.do(chromedp.Sleep(250 * time.Millisecond))
 		if wide := js[int](b, "document.documentElement.scrollWidth"); wide > int(l.width) {
 			b.Errorf("%s in %s is %d pixels wide", name, l.name, wide)
 		}

@@ -179,7 +179,7 @@ func TestPageRights(t *testing.T) {
 	tokens := filepath.Join(folder, "tokens")
 	const reads, changes = "0123456789abcdef", "fedcba9876543210"
 	writeFile(t, tokens, []byte("read "+reads+"\nadmin "+changes+"\n"))
-	_, address := startProgram(t, detectorFile(t), "--tokens", tokens, "--history", filepath.Join(folder, "h.db"))
+	address := startServe(t, "--tokens", tokens, "--history", filepath.Join(folder, "h.db"))
 	content, err := os.ReadFile(filepath.Join(dataSet(t), "test", "good", "000.png"))
 	if err != nil {
 		t.Fatal(err)

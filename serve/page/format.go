@@ -21,7 +21,7 @@ var functions = template.FuncMap{
 	"group":   group,
 	"count":   count,
 	"bytes":   size,
-	"percent": func(v float64) string { return fmt.Sprintf("%.1f\u00a0%%", 100*v) },
+	"percent": percent,
 	"mistake": mistake,
 	"segment": url.PathEscape, // of the path of an address
 	"add":     func(a, b int) int { return a + b },
@@ -86,6 +86,14 @@ func size(n int64) string {
 		v, unit = v/1024, larger
 	}
 	return fmt.Sprintf("%.4g %s", v, unit)
+}
+
+// percent writes a share above 0.
+func percent(v float64) string {
+	if v < 0.001 {
+		return "under 0.1\u00a0%"
+	}
+	return fmt.Sprintf("%.1f\u00a0%%", 100*v)
 }
 
 // mistake names what a wrong verdict is.
