@@ -23,7 +23,7 @@ stamp := $(shell git rev-parse HEAD >/dev/null 2>&1 || echo -buildvcs=false)
 
 .PHONY: help
 help: ## List the targets
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  %-9s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 .PHONY: demo
 demo: build ## Train a detector on a made-up product and show what it finds (runs/demo)
@@ -40,13 +40,19 @@ ifneq ($(CGO_ENABLED),0)
 endif
 	$(pure) test -vet=off -short ./...
 
+.PHONY: test-browser
+test-browser: setup ## Drive the page of the service in a real browser; pictures of it land in runs/browser
+	@scripts/setup browser
+	$(GO) vet -tags browser ./cmd/destseg
+	$(passive) DESTSEG_SCREENSHOTS=$(CURDIR)/runs/browser $(GO) test -vet=off -tags browser -count 1 -run '^TestPage' ./cmd/destseg
+
 .PHONY: race
 race: setup ## Test for data races where goroutines share data
-	$(passive) $(GO) test -vet=off -short -race . ./train ./synth ./dataset ./internal/training ./internal/download ./teacher/pretrain
+	$(passive) $(GO) test -vet=off -short -race . ./serve/history ./train ./synth ./dataset ./internal/training ./internal/download ./teacher/pretrain
 
 .PHONY: lint
 lint: format vet ## Format check, go vet and staticcheck, with cgo and without
-	$(GO) tool staticcheck ./...
+	$(GO) tool staticcheck -tags browser ./...
 	$(pure) tool staticcheck ./...
 
 .PHONY: fuzz

@@ -35,8 +35,8 @@ type Evaluation struct {
 	// Warnings tells, in sentences for people, what looks like a mistake in the set.
 	Warnings []string `json:"warnings,omitempty"`
 
-	SegmentationCurves metric.Curves `json:"-"`
-	DeSTCurves         metric.Curves `json:"-"`
+	SegmentationCurves metric.Curves `json:"segmentation_curves,omitzero"`
+	DeSTCurves         metric.Curves `json:"dest_curves,omitzero"`
 }
 
 // A DefectType tells how well one kind of defect is told from good pictures.

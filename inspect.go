@@ -33,6 +33,9 @@ type Inspection struct {
 	Threshold    float64
 	HasThreshold bool
 	Anomalous    bool
+	// PixelThreshold is what the segmentation map exceeds in regions; 0 without a
+	// threshold.
+	PixelThreshold float64
 
 	// Width and Height are the picture's own size.
 	Width, Height int
@@ -48,7 +51,7 @@ type Inspection struct {
 	scaledWidth, scaledHeight int // at network scale
 	segmentation, dest        coarseMap
 	settings                  region.Settings
-	pixelThreshold            float64
+	heat                      Scale
 }
 
 // Verdict returns "NG" (not good) for an anomalous picture and "OK" for any other. It is
@@ -116,17 +119,29 @@ func (i *Inspection) Peak() region.Peak {
 	}
 }
 
+// HeatScale returns the values of a map between which heat maps are painted, those of
+// [Threshold.HeatScale]. Without a threshold they span most of what a map can be.
+func (i *Inspection) HeatScale() (low, high float32) {
+	return float32(i.heat.Low), float32(i.heat.High)
+}
+
 // Regions returns where the segmentation map, at the picture's own size, is above the
 // detector's pixel threshold, by the settings in its record: the regions, the highest
 // first, and a mask of the picture, 255 in them and 0 elsewhere. They say where; the
 // verdict comes from the score alone, so that a picture may be OK with a region or NG
 // without one. A detector without a threshold finds none.
 func (i *Inspection) Regions() ([]region.Region, *picture.Gray) {
-	mask := picture.NewGray(i.Width, i.Height)
 	if !i.HasThreshold {
-		return nil, mask
+		return nil, picture.NewGray(i.Width, i.Height)
 	}
-	regions, found := region.Find(i.segmentation.resize(i.Width, i.Height), i.Width, i.Height, i.pixelThreshold, i.settings)
+	return i.RegionsAbove(i.PixelThreshold)
+}
+
+// RegionsAbove is [Inspection.Regions] for another pixel threshold, also if the
+// detector has none.
+func (i *Inspection) RegionsAbove(threshold float64) ([]region.Region, *picture.Gray) {
+	mask := picture.NewGray(i.Width, i.Height)
+	regions, found := region.Find(i.segmentation.resize(i.Width, i.Height), i.Width, i.Height, threshold, i.settings)
 	for k, in := range found {
 		mask.Pix[k] = 255 * in
 	}
@@ -163,7 +178,7 @@ func (d *Detector) InspectRGB(p *picture.RGB) (*Inspection, error) {
 	if width > picture.DefaultMaxPixels/height {
 		return nil, fmt.Errorf("%w: %w: %d×%d, as tiles of %d pixels are seen", ErrPicture, picture.ErrTooLarge, width, height, how.Tile)
 	}
-	i := &Inspection{Width: p.Width, Height: p.Height, scaledWidth: width, scaledHeight: height, settings: settings}
+	i := &Inspection{Width: p.Width, Height: p.Height, scaledWidth: width, scaledHeight: height, settings: settings, heat: Scale{0.1, 1}}
 	roi := i.roi(width, height)
 	if roi != nil && !slices.Contains(roi, 1) {
 		return nil, fmt.Errorf("%w: the ROI leaves nothing of a picture of %d×%d pixels", ErrPicture, p.Width, p.Height)
@@ -184,7 +199,9 @@ func (d *Detector) InspectRGB(p *picture.RGB) (*Inspection, error) {
 	}
 	if t := d.record.Threshold; t != nil {
 		i.Threshold, i.HasThreshold, i.Anomalous = t.Image, true, i.Score > t.Image
-		i.pixelThreshold = t.Pixel
+		i.PixelThreshold = t.Pixel
+		low, high := t.HeatScale()
+		i.heat = Scale{float64(low), float64(high)}
 	}
 	return i, nil
 }

@@ -8,12 +8,12 @@ type Point struct{ X, Y float64 }
 // Curves are for drawing; the figures never come from them. A curve whose
 // figure is not defined has no points.
 type Curves struct {
-	ImageROC []Point // recall over false positive rate
-	ImagePR  []Point // precision over recall
-	PixelROC []Point // recall over false positive rate
-	PixelPR  []Point // precision over recall
-	PRO      []Point // mean component overlap over false positive rate, to 1
-	IAP      []Point // interpolated pixel precision over instance recall
+	ImageROC Curve `json:"image_roc,omitempty"` // recall over false positive rate
+	ImagePR  Curve `json:"image_pr,omitempty"`  // precision over recall
+	PixelROC Curve `json:"pixel_roc,omitempty"` // recall over false positive rate
+	PixelPR  Curve `json:"pixel_pr,omitempty"`  // precision over recall
+	PRO      Curve `json:"pro,omitempty"`       // mean component overlap over false positive rate, to 1
+	IAP      Curve `json:"iap,omitempty"`       // interpolated pixel precision over instance recall
 }
 
 // Curves returns the curves of all samples added so far, with no more than n
@@ -67,7 +67,7 @@ func (e *Evaluator) Curves(n int) Curves {
 // it.
 type trace struct {
 	spacing float64
-	points  []Point
+	points  Curve
 	last    Point   // seen last, kept or not
 	kept    float64 // way of the last point kept
 }
@@ -88,7 +88,7 @@ func (t *trace) visit(x, y, way float64) {
 }
 
 // end returns the points kept and the last one.
-func (t *trace) end() []Point {
+func (t *trace) end() Curve {
 	if n := len(t.points); n > 0 && t.points[n-1] != t.last {
 		t.points = append(t.points, t.last)
 	}

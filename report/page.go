@@ -14,6 +14,7 @@ import (
 
 	"github.com/destseg/destseg"
 	"github.com/destseg/destseg/calibrate"
+	"github.com/destseg/destseg/internal/look"
 	"github.com/destseg/destseg/metric"
 )
 
@@ -93,7 +94,7 @@ type score struct{ Path, Kind, Score, Margin, Verdict string }
 func (r Report) page() (page, error) {
 	e, t := r.Evaluation, r.Record.Threshold
 	p := page{
-		Style: template.CSS(styleText), Category: clean(r.Record.Category), Detector: clean(r.Detector), Data: clean(r.Data),
+		Style: template.CSS(look.Style + styleText), Category: clean(r.Record.Category), Detector: clean(r.Detector), Data: clean(r.Data),
 		Created: time.Now().Format("2006-01-02 15:04 MST"), Version: destseg.Version(),
 		Threshold: cleanRows(r.Threshold), Verdicts: t != nil, Facts: cleanRows(r.Facts), Measured: cleanRows(r.measured()),
 		Cards: r.cards(), Kinds: r.kinds(), Figures: r.figures(), Scores: r.scores(),
@@ -111,7 +112,7 @@ func (r Report) page() (page, error) {
 		p.Protocol = append(p.Protocol, clean(line))
 	}
 	var err error
-	if p.Histogram, err = plotScores(e.Scores, t); err != nil {
+	if p.Histogram, err = histogram(e.Scores, t); err != nil {
 		return page{}, err
 	}
 	if p.Plots, err = r.plots(); err != nil {
@@ -307,10 +308,10 @@ func (r Report) plots() ([]figure, error) {
 		a, b        []metric.Point
 		dot         *metric.Point
 	}{
-		{"Pictures: ROC", "image", plotROC, segmentation.ImageROC, dest.ImageROC, atROC},
-		{"Pictures: precision and recall", "image", plotPR, segmentation.ImagePR, dest.ImagePR, atPR},
-		{"Pixels: ROC", "pixel", plotROC, segmentation.PixelROC, dest.PixelROC, nil},
-		{"Pixels: precision and recall", "pixel", plotPR, segmentation.PixelPR, dest.PixelPR, nil},
+		{"Pictures: ROC", "image", look.ROC, segmentation.ImageROC, dest.ImageROC, atROC},
+		{"Pictures: precision and recall", "image", look.PR, segmentation.ImagePR, dest.ImagePR, atPR},
+		{"Pixels: ROC", "pixel", look.ROC, segmentation.PixelROC, dest.PixelROC, nil},
+		{"Pixels: precision and recall", "pixel", look.PR, segmentation.PixelPR, dest.PixelPR, nil},
 	} {
 		drawn, err := f.draw(f.what, f.a, f.b, f.dot)
 		if err != nil {
@@ -321,6 +322,39 @@ func (r Report) plots() ([]figure, error) {
 		}
 	}
 	return plots, nil
+}
+
+// histogram draws how the scores of good and of defective pictures lie, each as shares
+// of their own number, since there may be many more of the one.
+func histogram(scores []destseg.PictureScore, threshold *destseg.Threshold) (template.HTML, error) {
+	good, defective := look.Group{Colour: look.GoodColour}, look.Group{Colour: look.DefectiveColour}
+	for _, s := range scores {
+		group := &good
+		if s.Defective {
+			group = &defective
+		}
+		group.Scores = append(group.Scores, s.Score)
+		group.Of++
+	}
+	var at *float64
+	if threshold != nil {
+		at = &threshold.Image
+	}
+	return look.Scores("Histogram of the image scores of good and defective pictures", at, good, defective)
+}
+
+// operating returns where the verdicts lie on the image curves; nil if they don't.
+func operating(v destseg.Verdicts) (roc, pr *metric.Point) {
+	if v.Good == 0 || v.Defective == 0 {
+		return nil, nil
+	}
+	caught := float64(v.Defective - v.Missed)
+	recall := caught / float64(v.Defective)
+	roc = &metric.Point{X: float64(v.FalseAlarms) / float64(v.Good), Y: recall}
+	if rejected := caught + float64(v.FalseAlarms); rejected > 0 {
+		pr = &metric.Point{X: recall, Y: caught / rejected}
+	}
+	return roc, pr
 }
 
 // lists shows the worst mistakes or, where there are none, what comes nearest.

@@ -3,9 +3,7 @@ package report
 import (
 	"bytes"
 	"encoding/base64"
-	"encoding/xml"
 	"fmt"
-	"html/template"
 	"image/jpeg"
 	"os"
 	"path/filepath"
@@ -175,61 +173,6 @@ func TestPageCorners(t *testing.T) {
 		t.Error("curves of nothing")
 	}
 	balanced(t, page)
-}
-
-func TestPlotsAreXML(t *testing.T) {
-	points := []metric.Point{{X: 0, Y: 0}, {X: 0.5, Y: 1}, {X: 1, Y: 1}}
-	plots := map[string]func() (template.HTML, error){
-		"ROC": func() (template.HTML, error) { return plotROC(`a "b"`, points, points, &points[1]) },
-		"PR":  func() (template.HTML, error) { return plotPR("image", points, points, nil) },
-	}
-	for name, draw := range plots {
-		drawn, err := draw()
-		if err != nil {
-			t.Fatal(err)
-		}
-		if err := xml.Unmarshal([]byte(drawn), new(struct{})); err != nil {
-			t.Errorf("%s: %v", name, err)
-		}
-		for _, want := range []string{"var(--first)", "var(--second)", "var(--muted)", "var(--line)"} {
-			if !strings.Contains(string(drawn), want) {
-				t.Errorf("%s: nothing in %s", name, want)
-			}
-		}
-	}
-}
-
-func TestScoreRange(t *testing.T) {
-	scores := func(values ...float64) (s []destseg.PictureScore) {
-		for _, v := range values {
-			s = append(s, destseg.PictureScore{Score: v})
-		}
-		return s
-	}
-	for _, test := range []struct {
-		scores    []destseg.PictureScore
-		threshold *destseg.Threshold
-		low, high float64
-		ticks     int
-	}{
-		{scores(0.31, 0.99), nil, 0.3, 1, 8},
-		{scores(0.31, 0.32), nil, 0.3, 0.35, 2},
-		{scores(0), nil, 0, 0.05, 2},
-		{scores(1), nil, 1, 1.05, 2},
-		{scores(0.5), &destseg.Threshold{Image: 0.12}, 0.1, 0.5, 5},
-		{scores(0, 1), nil, 0, 1, 6},
-	} {
-		low, high := scoreRange(test.scores, test.threshold)
-		if low != test.low || high != test.high {
-			t.Errorf("%v: %v to %v", test.scores, low, high)
-		}
-		if ticks := scoreTicks(low, high); len(ticks) != test.ticks {
-			t.Errorf("%v: ticks %v", test.scores, ticks)
-		}
-		if _, err := plotScores(test.scores, test.threshold); err != nil {
-			t.Error(err)
-		}
-	}
 }
 
 func TestReplaceable(t *testing.T) {

@@ -2,6 +2,7 @@ package serve
 
 import (
 	"context"
+	"encoding/json"
 	"fmt"
 	"io"
 	"mime"
@@ -32,7 +33,8 @@ type inspectInput struct {
 	Mask     bool   `query:"mask" doc:"Answer with a mask of the regions"`
 	Map      string `query:"map" enum:"png16,tiff,npy" doc:"Answer with the anomaly map itself, in this format"`
 
-	request *http.Request
+	request  *http.Request
+	recorder Recorder // of this picture, besides the service's; nil: none
 }
 
 // Resolve implements huma.Resolver.
@@ -97,7 +99,26 @@ func (s *Server) inspect(ctx context.Context, in *inspectInput) (*api.Inspection
 	}
 	return s.service.Inspect(ctx, Request{
 		Detector: in.Detector, Data: data, Source: in.Source, Overlay: in.Overlay, Mask: in.Mask, Map: in.Map,
-		ID: requestID(ctx), Arrival: arrival, Read: time.Since(arrival),
+		ID: requestID(ctx), Arrival: arrival, Read: time.Since(arrival), Recorder: in.recorder,
+	})
+}
+
+// Inspecting returns a handler that does what POST /v1/inspect does, by the parameters
+// detector and source alone, and tells another recorder, too, unless it is nil.
+func (s *Server) Inspecting(also Recorder) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		query := r.URL.Query()
+		in := &inspectInput{Detector: query.Get("detector"), Source: query.Get("source"), request: r, recorder: also}
+		if len(in.Source) > maxSource {
+			in.Source = strings.ToValidUTF8(in.Source[:maxSource], "")
+		}
+		answer, err := s.inspect(r.Context(), in)
+		if err != nil {
+			s.problem(r.Context(), err).write(w, r)
+			return
+		}
+		w.Header().Set("Content-Type", "application/json")
+		json.NewEncoder(w).Encode(answer) // what can't be sent can't be reported either
 	})
 }
 

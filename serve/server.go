@@ -131,8 +131,16 @@ func (s *Server) operation(right Right, o huma.Operation) huma.Operation {
 	return o
 }
 
-// fail tells huma's client about an error, and the log if it is the service's fault.
-func (s *Server) fail(ctx context.Context, err error) error {
+// Allows reports whether a request has a right.
+func (s *Server) Allows(r *http.Request, right Right) bool {
+	return s.config.Tokens.authorize(r, right) == nil
+}
+
+// fail is problem for huma.
+func (s *Server) fail(ctx context.Context, err error) error { return s.problem(ctx, err) }
+
+// problem tells a client about an error, and the log if it is the service's fault.
+func (s *Server) problem(ctx context.Context, err error) *problem {
 	p := problemOf(err)
 	p.Instance = requestID(ctx)
 	if p.Status >= http.StatusInternalServerError && p.retry == 0 {

@@ -52,6 +52,8 @@ type Request struct {
 	ID      string        // of the inspection; "" gives it one
 	Arrival time.Time     // of the picture's first byte; the zero value is now
 	Read    time.Duration // that receiving the picture took
+
+	Recorder Recorder // of this picture, besides the service's; nil: none
 }
 
 // errDecodeTime ends the decoding of a picture that takes too long.
@@ -131,8 +133,11 @@ func (s *Service) inspect(ctx context.Context, place *host.Place, r Request, ent
 		Networks: milliseconds(result.Elapsed), Regions: milliseconds(found.Sub(inspected)), Paint: milliseconds(painted.Sub(found)),
 		Total: milliseconds(painted.Sub(r.Arrival)),
 	}
-	if s.recorder != nil {
-		if err := s.recorder.Record(ctx, in, p, result.Inspection); err != nil {
+	for _, recorder := range []Recorder{s.recorder, r.Recorder} {
+		if recorder == nil {
+			continue
+		}
+		if err := recorder.Record(ctx, in, p, result.Inspection); err != nil {
 			return nil, nil, fmt.Errorf("%w: %w", errRecord, err)
 		}
 	}

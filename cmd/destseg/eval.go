@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"path/filepath"
+	"reflect"
 	"strings"
 	"time"
 
@@ -23,6 +24,7 @@ type evalOptions struct {
 	overlays string // folder; empty for none
 	report   string // folder; empty for none
 	layout   string
+	keep     bool // in the detector
 	all      bool
 	overview overviewOptions
 	use
@@ -52,7 +54,7 @@ end and does not keep the others from being measured.`,
   destseg eval --all detectors mvtec_ad --format csv --map both`,
 		Args: arguments("DETECTOR", "DATA"),
 		RunE: func(command *cobra.Command, args []string) error {
-			err := needAll(command.Flags(), o.all, []string{"format", "map"}, []string{"json", "overlays", "report"})
+			err := needAll(command.Flags(), o.all, []string{"format", "map"}, []string{"json", "overlays", "report", "keep"})
 			switch {
 			case err != nil:
 				return err
@@ -67,6 +69,7 @@ end and does not keep the others from being measured.`,
 	f.StringVar(&o.json, "json", "", "`FILE` for all figures and scores as JSON, - for the standard output\nin place of the table; the format may change until version 1.0")
 	f.StringVar(&o.overlays, "overlays", "", "`DIR` for the test pictures with the map painted over them,\nregions and the truth outlined")
 	f.StringVar(&o.report, "report", "", "`DIR` for a page with all of it, index.html, to be read in a browser")
+	f.BoolVar(&o.keep, "keep", false, "keep the figures and curves in the detector, where info and the page of\nserve show them")
 	f.BoolVar(&o.all, "all", false, "measure the detectors of every category under DATA")
 	overviewFlags(f, &o.overview)
 	layoutFlag(f, &o.layout)
@@ -94,6 +97,11 @@ func (o evalOptions) run(ctx context.Context, c *console, detector, data string)
 	defer d.Close()
 	if err := errors.Join(outputFolder(o.overlays), outputFolder(o.report)); err != nil {
 		return err
+	}
+	if o.keep {
+		if err := asItsFile(d, detector); err != nil {
+			return err
+		}
 	}
 	marked := newPainter(o.overlays, set.Test, paint.BrushOf(d.Record()))
 	if err := keepInputs(append([]string{o.json, page}, marked.files...), append(testFiles(set), detector)); err != nil {
@@ -133,7 +141,26 @@ func (o evalOptions) run(ctx context.Context, c *console, detector, data string)
 			return err
 		}
 	}
-	return incomplete(unmeasured(evaluation), marked.unwritten)
+	if err := incomplete(unmeasured(evaluation), marked.unwritten); err != nil || !o.keep {
+		return err
+	}
+	return destseg.Update(detector, func(r *destseg.Record) error {
+		r.Metrics = &evaluation
+		return nil
+	})
+}
+
+// asItsFile refuses to keep figures of a detector that was told to see otherwise than its
+// file says.
+func asItsFile(d *destseg.Detector, path string) error {
+	kept, err := destseg.ReadRecord(path)
+	if err != nil {
+		return err
+	}
+	if used := d.Record(); used.Preprocessing != kept.Preprocessing || !reflect.DeepEqual(used.Regions, kept.Regions) {
+		return wrongUsage("--keep goes with the detector as it is; give these settings to destseg calibrate first")
+	}
+	return nil
 }
 
 // unmeasured lists the errors of the pictures that an evaluation left out.

@@ -2,6 +2,7 @@ package main
 
 import (
 	"encoding/json"
+	"fmt"
 	"os"
 	"path/filepath"
 	"strings"
@@ -117,6 +118,27 @@ func TestInfo(t *testing.T) {
 	}
 	if o := succeed(t, "info", measured); !strings.Contains(o.stdout, "0.9876") {
 		t.Errorf("info does not show the measurements:\n%s", o.stdout)
+	}
+}
+
+// TestEvalKeep checks that a detector takes its figures and curves along.
+func TestEvalKeep(t *testing.T) {
+	data, detector := dataSet(t), filepath.Join(t.TempDir(), "kept.safetensors")
+	copyFile(t, detectorFile(t), detector)
+	if o := command(t.Context(), "eval", detector, data, "--keep", "--min-area=5"); o.code != exitUsage || !strings.Contains(o.stderr, "destseg calibrate") {
+		t.Errorf("as it is not: %d, %s", o.code, o.stderr)
+	}
+	o := succeed(t, "eval", detector, data, "--keep")
+	r, err := destseg.ReadRecord(detector)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if m := r.Metrics; m == nil || m.Pictures != 8 || len(m.Scores) > 0 || len(m.SegmentationCurves.ImageROC) < 2 || len(m.DeSTCurves.PixelPR) < 2 {
+		t.Errorf("kept is %+v", m)
+	}
+	figure := fmt.Sprintf("%.4f", *r.Metrics.Segmentation.ImageAUROC)
+	if told := succeed(t, "info", detector); !strings.Contains(o.stdout, figure) || !strings.Contains(told.stdout, figure) {
+		t.Errorf("eval says\n%s\ninfo says\n%s", o.stdout, told.stdout)
 	}
 }
 

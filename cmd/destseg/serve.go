@@ -37,6 +37,7 @@ type serveOptions struct {
 	pixels               int
 	receive, decode      time.Duration
 	answer, grace        time.Duration
+	history              historyOptions
 	logFormat            string
 	verbose              bool
 	computing
@@ -48,7 +49,7 @@ func newServe(c *console) *cobra.Command {
 		listen: "127.0.0.1:8080", queue: 64, batchWait: 2 * time.Millisecond, memory: 2 << 30,
 		body: limits.Body, bodies: limits.Bodies, pixels: int(limits.Pixels),
 		receive: limits.Receive, decode: limits.Decode, answer: limits.Answer, grace: 90 * time.Second,
-		logFormat: "text",
+		history: historyOptions{size: 10 << 30}, logFormat: "text",
 	}
 	command := &cobra.Command{
 		Use:   "serve DETECTOR…",
@@ -59,9 +60,15 @@ read when the first picture for it comes, and anew when its file is replaced.
 
   curl --data-binary @part.png 'http://localhost:8080/v1/inspect?detector=parts'
 
-/v2 and --grpc speak the Open Inference Protocol of KServe and Triton.
-/openapi.json describes the rest, /metrics is for Prometheus, /healthz and
-/readyz are for whoever starts and watches the program.
+http://localhost:8080/ is a page for the browser, which takes pictures, shows what was
+found on them, and looks results up. /openapi.json describes the interface for
+programs; /v2 and --grpc speak the Open Inference Protocol of KServe and Triton.
+/metrics is for Prometheus, /healthz and /readyz are for whoever starts and watches
+the program.
+
+--history keeps every result in a SQLite file, with a copy of the picture; it is
+there before the answer is sent. Without it the page knows those of its own pictures
+until the program ends.
 
 It listens to this machine alone. To be reached from others it needs tokens, or to
 be told that anyone may use it (--anyone). A file of tokens holds in each line a
@@ -70,6 +77,7 @@ right, read or admin, a space and a token; one of each may stand in the variable
 
 Ctrl-C or SIGTERM ends it: what was accepted is finished first.`,
 		Example: `  destseg serve detectors/
+  destseg serve detectors/ --history line3.db --history-age 90d
   destseg serve parts.safetensors --listen :8443 --tokens tokens --tls-cert cert.pem --tls-key key.pem`,
 		Args: arguments("DETECTOR…"),
 		RunE: func(command *cobra.Command, args []string) error {
@@ -95,6 +103,7 @@ Ctrl-C or SIGTERM ends it: what was accepted is finished first.`,
 	durationFlag(f, &o.decode, "decode-time", "in which a picture must be decoded")
 	durationFlag(f, &o.answer, "answer-time", "in which a picture must be inspected, waiting included")
 	durationFlag(f, &o.grace, "grace", "to finish what was accepted when the service ends")
+	o.history.flags(f)
 	choiceFlag(f, &o.logFormat, "log", "KIND", "of log lines: text or json", "text", "json")
 	f.BoolVar(&o.verbose, "verbose", false, "log every request")
 	computingFlags(f, &o.computing)
@@ -156,12 +165,23 @@ func (o serveOptions) run(ctx context.Context, c *console, sources []string) err
 			return errors.Join(err, listener.Close(), h.Close())
 		}
 	}
-	server := serve.New(serve.Config{
+	results, err := o.history.open(ctx)
+	if err != nil {
+		return errors.Join(err, h.Close())
+	}
+	config := serve.Config{
 		Host: h, Tokens: tokens, Log: log,
 		Limits: serve.Limits{
 			Body: o.body, Bodies: o.bodies, Pixels: int64(o.pixels), Receive: o.receive, Decode: o.decode, Answer: o.answer,
 		},
-	})
+	}
+	if !results.InMemory() {
+		config.Recorder = results
+	}
+	server := serve.New(config)
+	if err := addPage(server, h, results, log); err != nil {
+		return errors.Join(err, listener.Close(), h.Close(), results.Close())
+	}
 	scheme := "http"
 	if secure != nil {
 		scheme = "https"
@@ -174,7 +194,7 @@ func (o serveOptions) run(ctx context.Context, c *console, sources []string) err
 		group.Go(func() error { return speaker.Serve(ctx, grpcListener, o.grace) })
 	}
 	group.Go(func() error { return server.Serve(ctx, listener, secure, o.grace) })
-	return errors.Join(group.Wait(), h.Close())
+	return errors.Join(group.Wait(), h.Close(), results.Close())
 }
 
 // bind listens to an address, if the service may be reached there.

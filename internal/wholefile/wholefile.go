@@ -54,6 +54,9 @@ func Create(path string) (*File, error) {
 	return f, nil
 }
 
+// Name returns the temporary name, for what can only be told a name to write to.
+func (f *File) Name() string { return f.file.Name() }
+
 // Write implements [io.Writer].
 func (f *File) Write(p []byte) (int, error) {
 	n, err := f.file.Write(p)

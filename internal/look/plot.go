@@ -1,4 +1,4 @@
-package report
+package look
 
 import (
 	"bytes"
@@ -7,6 +7,7 @@ import (
 	"html/template"
 	"image/color"
 	"math"
+	"regexp"
 	"slices"
 	"strconv"
 	"strings"
@@ -19,19 +20,19 @@ import (
 	"gonum.org/v1/plot/vg/draw"
 	"gonum.org/v1/plot/vg/vgsvg"
 
-	"github.com/destseg/destseg"
 	"github.com/destseg/destseg/metric"
 )
 
 // Plots are drawn in colours that stand for those of the style sheet, which follow
 // the reader's choice of light or dark.
 var (
-	inkColour       = color.RGBA{0x0a, 0x0b, 1, 255}
-	lineColour      = color.RGBA{0x0a, 0x0b, 2, 255}
-	firstColour     = color.RGBA{0x0a, 0x0b, 3, 255}
-	secondColour    = color.RGBA{0x0a, 0x0b, 4, 255}
-	goodColour      = color.RGBA{0x0a, 0x0b, 5, 255}
-	defectiveColour = color.RGBA{0x0a, 0x0b, 6, 255}
+	inkColour    = color.RGBA{0x0a, 0x0b, 1, 255}
+	lineColour   = color.RGBA{0x0a, 0x0b, 2, 255}
+	firstColour  = color.RGBA{0x0a, 0x0b, 3, 255}
+	secondColour = color.RGBA{0x0a, 0x0b, 4, 255}
+	// GoodColour and DefectiveColour are those of the bars of [Scores].
+	GoodColour      = color.RGBA{0x0a, 0x0b, 5, 255}
+	DefectiveColour = color.RGBA{0x0a, 0x0b, 6, 255}
 
 	themed = strings.NewReplacer(
 		"#0A0B01", "var(--muted)", "#0A0B02", "var(--line)", "#0A0B03", "var(--first)",
@@ -84,7 +85,21 @@ func svg(p *plot.Plot, label string) (template.HTML, error) {
 		return "", errors.New("report: the plot is no SVG")
 	}
 	return template.HTML(fmt.Sprintf(`<svg viewBox="0 0 %d %d" role="img" aria-label="%s">`,
-		int(plotWidth), int(plotHeight), template.HTMLEscapeString(label)) + themed.Replace(drawing)), nil
+		int(plotWidth), int(plotHeight), template.HTMLEscapeString(label)) + themed.Replace(attributes(drawing))), nil
+}
+
+var (
+	inlineStyle = regexp.MustCompile(`(?:^|\s)style="([^"]*)"`)
+	declaration = regexp.MustCompile(`\s*([a-z-]+)\s*:\s*([^;]+);?`)
+)
+
+// attributes writes styles as attributes of their own, since a page whose policy allows
+// no inline styles shows none.
+func attributes(drawing string) string {
+	return inlineStyle.ReplaceAllStringFunc(drawing, func(style string) string {
+		declarations := inlineStyle.FindStringSubmatch(style)[1]
+		return " " + strings.TrimSpace(declaration.ReplaceAllString(declarations, `$1="$2" `))
+	})
 }
 
 // scoreTicks are those of an axis from one twentieth to another, at most 8.
@@ -97,6 +112,22 @@ func scoreTicks(low, high float64) plot.ConstantTicks {
 	var ticks plot.ConstantTicks
 	for i := (from + step - 1) / step * step; i <= to; i += step {
 		ticks = append(ticks, plot.Tick{Value: float64(i) / 20, Label: strconv.FormatFloat(float64(i)/20, 'f', -1, 64)})
+	}
+	return ticks
+}
+
+// percentTicks are those of an axis from 0 to a number of percent, at most 6.
+func percentTicks(most float64) plot.ConstantTicks {
+	step := 20.0
+	for _, finer := range []float64{10, 5, 2, 1, 0.5, 0.2, 0.1} {
+		if most/finer > 5 {
+			break
+		}
+		step = finer
+	}
+	var ticks plot.ConstantTicks
+	for i := 0; float64(i)*step <= most; i++ {
+		ticks = append(ticks, plot.Tick{Value: float64(i) * step, Label: strconv.FormatFloat(float64(i)*step, 'g', 3, 64)})
 	}
 	return ticks
 }
@@ -148,8 +179,8 @@ func plotCurves(x, y, label string, dot *metric.Point, curves ...curve) (templat
 	return svg(p, label)
 }
 
-// plotROC draws a curve of each map; "" if it is not defined.
-func plotROC(what string, segmentation, dest []metric.Point, dot *metric.Point) (template.HTML, error) {
+// ROC draws a curve of each map, and a dot unless it is nil; "" if it is not defined.
+func ROC(what string, segmentation, dest []metric.Point, dot *metric.Point) (template.HTML, error) {
 	if len(segmentation) == 0 || len(dest) == 0 {
 		return "", nil
 	}
@@ -157,9 +188,9 @@ func plotROC(what string, segmentation, dest []metric.Point, dot *metric.Point) 
 		curve{points: dest, colour: secondColour}, curve{points: segmentation, colour: firstColour})
 }
 
-// plotPR draws a curve of each map, in the steps whose area is the AP; "" if it is not
-// defined.
-func plotPR(what string, segmentation, dest []metric.Point, dot *metric.Point) (template.HTML, error) {
+// PR draws a curve of each map, in the steps whose area is the AP, and a dot unless it
+// is nil; "" if it is not defined.
+func PR(what string, segmentation, dest []metric.Point, dot *metric.Point) (template.HTML, error) {
 	if len(segmentation) == 0 || len(dest) == 0 {
 		return "", nil
 	}
@@ -170,72 +201,58 @@ func plotPR(what string, segmentation, dest []metric.Point, dot *metric.Point) (
 		curve{fromZero(dest), secondColour, true}, curve{fromZero(segmentation), firstColour, true})
 }
 
-// operating returns where the verdicts lie on the image curves; nil if they don't.
-func operating(v destseg.Verdicts) (roc, pr *metric.Point) {
-	if v.Good == 0 || v.Defective == 0 {
-		return nil, nil
-	}
-	caught := float64(v.Defective - v.Missed)
-	recall := caught / float64(v.Defective)
-	roc = &metric.Point{X: float64(v.FalseAlarms) / float64(v.Good), Y: recall}
-	if rejected := caught + float64(v.FalseAlarms); rejected > 0 {
-		pr = &metric.Point{X: recall, Y: caught / rejected}
-	}
-	return roc, pr
-}
-
 const histogramBins = 30
 
-// plotScores draws how the scores of good and of defective pictures lie, each as
-// shares of their own number, since there may be many more of the one. There is at
-// least one score.
-func plotScores(scores []destseg.PictureScore, threshold *destseg.Threshold) (template.HTML, error) {
+// A Group is the scores of one kind of picture, and the colour of their bars.
+type Group struct {
+	Colour color.Color
+	Scores []float64
+	Of     int // number of pictures that the bars are shares of
+}
+
+// Scores draws how the scores of groups lie, the later groups over the earlier, with a
+// line at the threshold unless it is nil. There is at least one score.
+func Scores(label string, threshold *float64, groups ...Group) (template.HTML, error) {
 	p := newPlot("image score", "share of the pictures, %")
-	low, high := scoreRange(scores, threshold)
+	low, high := scoreRange(threshold, groups)
 	width := (high - low) / histogramBins
-	for _, group := range []struct {
-		defective bool
-		colour    color.Color
-	}{{false, goodColour}, {true, defectiveColour}} {
-		bins, count := make([]plotter.HistogramBin, histogramBins), 0
+	for _, group := range groups {
+		bins := make([]plotter.HistogramBin, histogramBins)
 		for i := range bins {
 			bins[i].Min, bins[i].Max = low+float64(i)*width, low+float64(i+1)*width
 		}
-		for _, s := range scores {
-			if s.Defective == group.defective {
-				bins[min(int((s.Score-low)/width), histogramBins-1)].Weight++
-				count++
-			}
-		}
-		for i := range bins {
-			bins[i].Weight *= 100 / float64(max(count, 1))
+		for _, s := range group.Scores {
+			bins[min(int((s-low)/width), histogramBins-1)].Weight += 100 / float64(group.Of)
 		}
 		bins = slices.DeleteFunc(bins, func(b plotter.HistogramBin) bool { return b.Weight == 0 })
 		if len(bins) > 0 {
-			p.Add(&plotter.Histogram{Bins: bins, Width: width, FillColor: group.colour})
+			p.Add(&plotter.Histogram{Bins: bins, Width: width, FillColor: group.Colour})
 		}
 	}
 	p.X.Min, p.X.Max, p.X.Tick.Marker = low, high, scoreTicks(low, high)
 	p.Y.Min, p.Y.Max = 0, min(1.05*p.Y.Max, 100)
+	p.Y.Tick.Marker = percentTicks(p.Y.Max)
 	if threshold != nil {
-		line, err := plotter.NewLine(plotter.XYs{{X: threshold.Image, Y: 0}, {X: threshold.Image, Y: p.Y.Max}})
+		line, err := plotter.NewLine(plotter.XYs{{X: *threshold, Y: 0}, {X: *threshold, Y: p.Y.Max}})
 		if err != nil {
 			return "", err
 		}
 		line.Width, line.Color, line.Dashes = 1.5, inkColour, []vg.Length{4, 3}
 		p.Add(line)
 	}
-	return svg(p, "Histogram of the image scores of good and defective pictures")
+	return svg(p, label)
 }
 
 // scoreRange returns the range of the scores and the threshold, in twentieths.
-func scoreRange(scores []destseg.PictureScore, threshold *destseg.Threshold) (low, high float64) {
-	low, high = scores[0].Score, scores[0].Score
-	for _, s := range scores {
-		low, high = min(low, s.Score), max(high, s.Score)
+func scoreRange(threshold *float64, groups []Group) (low, high float64) {
+	low, high = math.Inf(1), math.Inf(-1)
+	for _, group := range groups {
+		for _, s := range group.Scores {
+			low, high = min(low, s), max(high, s)
+		}
 	}
 	if threshold != nil {
-		low, high = min(low, threshold.Image), max(high, threshold.Image)
+		low, high = min(low, *threshold), max(high, *threshold)
 	}
 	low, high = math.Floor(20*low)/20, math.Ceil(20*high)/20
 	if low == high {
