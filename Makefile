@@ -33,6 +33,10 @@ demo: build ## Train a detector on a made-up product and show what it finds (run
 build: setup ## Build bin/destseg
 	$(GO) build $(stamp) -o bin/destseg ./cmd/destseg
 
+.PHONY: lib
+lib: setup ## Build the C library, its header and pkg-config file (dist)
+	STAMP='$(stamp)' scripts/lib
+
 .PHONY: test
 test: format vet ## Check and test everything, with oneDNN and without cgo
 ifneq ($(CGO_ENABLED),0)
@@ -59,7 +63,7 @@ bench: setup ## Run the benchmarks that match BENCH (.) for BENCHTIME (1s) each
 
 .PHONY: clean
 clean: ## Remove what build made
-	rm -rf bin
+	rm -rf bin dist
 
 .PHONY: setup
 setup: ## Install what the build needs and the machine lacks (Debian, Ubuntu)
