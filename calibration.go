@@ -281,10 +281,11 @@ func (c *calibration) synthesise(ctx context.Context, paths []string, s synth.Se
 // the picture and in the ROI.
 func (d *Detector) scoreSample(sample synth.Sample, roi []uint8, width, height, x, y int) (score float64, shows bool, err error) {
 	how := d.record.Preprocessing
-	segmentation, _, _, err := d.run(sample.Corrupted)
-	if err != nil {
+	run := d.newRun(sample.Corrupted)
+	if err := d.runner.do(run); err != nil {
 		return 0, false, err
 	}
+	segmentation := run.segmentation
 	wide, high := min(how.Width, width-x), min(how.Height, height-y)
 	segmentation.span(wide, high)
 	var part []uint8

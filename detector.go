@@ -3,10 +3,8 @@ package destseg
 import (
 	"errors"
 	"fmt"
-	"sync"
 
 	"github.com/destseg/destseg/engine"
-	"github.com/destseg/destseg/network"
 )
 
 // ErrClosed is returned for work that is given to a detector after Close.
@@ -14,14 +12,11 @@ var ErrClosed = errors.New("the detector is closed")
 
 // A Detector inspects pictures. It is safe for concurrent use: pictures are
 // prepared and maps evaluated side by side, while runs of the networks, each of
-// which uses all threads, wait for each other.
+// which uses all threads, wait for each other; see [WithBatch].
 type Detector struct {
 	record     Record
 	engineName string
-	precision  engine.Precision
-
-	mu      sync.Mutex     // guards program, which runs for one goroutine at a time
-	program engine.Program // for one picture; nil once closed
+	runner     *runner
 }
 
 // Open reads a detector that [Save] wrote and compiles its networks. Its errors
@@ -81,16 +76,12 @@ func compile(r Record, tensor func(name string, v []float32) error, opts []Optio
 		}
 		o.engine = e
 	}
-	g, err := network.Inference(network.Size{Batch: 1, Height: r.Preprocessing.Height, Width: r.Preprocessing.Width}, false)
-	if err != nil {
-		return nil, err
-	}
 	o.Constants = tensor
-	p, err := o.engine.Compile(g, o.Options)
+	run, err := startRunner(o, r.Preprocessing.Width, r.Preprocessing.Height)
 	if err != nil {
 		return nil, err
 	}
-	return &Detector{record: r, engineName: o.engine.Name(), precision: p.Precision(), program: p}, nil
+	return &Detector{record: r, engineName: o.engine.Name(), runner: run}, nil
 }
 
 // clone copies what a caller could change in place. Measurements, the calibration and the
@@ -110,20 +101,14 @@ func (r Record) clone() Record {
 func (d *Detector) Record() Record { return d.record.clone() }
 
 // Precision returns what the networks compute in, never [engine.Auto].
-func (d *Detector) Precision() engine.Precision { return d.precision }
+func (d *Detector) Precision() engine.Precision { return d.runner.precision }
+
+// Memory returns how many bytes the networks take, closed or not.
+func (d *Detector) Memory() int64 { return d.runner.memory }
 
 // EngineName returns the name and version of the engine.
 func (d *Detector) EngineName() string { return d.engineName }
 
 // Close waits for the run under way and frees the memory of the networks. What
-// is given to the detector afterwards returns [ErrClosed].
-func (d *Detector) Close() error {
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	if d.program == nil {
-		return nil
-	}
-	p := d.program
-	d.program = nil
-	return p.Close()
-}
+// waits for another one, or is given to the detector afterwards, returns [ErrClosed].
+func (d *Detector) Close() error { return d.runner.close() }

@@ -123,14 +123,14 @@ func TestGoldenForward(t *testing.T) {
 	d := newDetector(t, testRecord(width, height))
 	pixels, mapPixels := height*width, height*width/(network.MapStride*network.MapStride)
 	for b := range batch {
-		segmentation, dest, _, err := d.run(pictures[b*3*pixels:][:3*pixels])
-		if err != nil {
+		run := d.newRun(pictures[b*3*pixels:][:3*pixels])
+		if err := d.runner.do(run); err != nil {
 			t.Fatal(err)
 		}
 		for _, m := range []struct {
 			name string
 			got  coarseMap
-		}{{network.Segmentation, segmentation}, {network.DeST, dest}} {
+		}{{network.Segmentation, run.segmentation}, {network.DeST, run.dest}} {
 			close(m.name, m.got.values, want(m.name)[b*mapPixels:][:mapPixels])
 			score := metric.TopMean(m.got.resize(width, height), scorePixels)
 			close("score of "+m.name, []float32{float32(score)}, want("score." + m.name)[b:][:1])
@@ -152,15 +152,15 @@ func TestInspect(t *testing.T) {
 
 	input := make([]float32, 3*96*64)
 	p.Resize(96, 64).Normalize(input, r.Preprocessing.Mean, r.Preprocessing.Std)
-	segmentation, dest, _, err := d.run(input)
-	if err != nil {
+	run := d.newRun(input)
+	if err := d.runner.do(run); err != nil {
 		t.Fatal(err)
 	}
 	for _, m := range []struct {
 		coarse coarseMap
 		score  float64
 		at     func(width, height int) []float32
-	}{{segmentation, got.Score, got.Map}, {dest, got.DeSTScore, got.DeSTMap}} {
+	}{{run.segmentation, got.Score, got.Map}, {run.dest, got.DeSTScore, got.DeSTMap}} {
 		if m.coarse.width != 24 || m.coarse.height != 16 {
 			t.Errorf("map of %d×%d", m.coarse.width, m.coarse.height)
 		}

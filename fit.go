@@ -94,13 +94,12 @@ func (d *Detector) inspectScaled(p *picture.RGB) (segmentation, dest coarseMap, 
 	how := d.record.Preprocessing
 	overlap := how.overlap()
 	columns, rows := windows(p.Width, how.Width, overlap), windows(p.Height, how.Height, overlap)
-	input := make([]float32, 3*how.Width*how.Height)
 	if len(columns) == 1 && len(rows) == 1 {
-		d.window(p, 0, 0).Normalize(input, how.Mean, how.Std)
-		segmentation, dest, elapsed, err = d.run(input)
-		segmentation.span(p.Width, p.Height)
-		dest.span(p.Width, p.Height)
-		return segmentation, dest, elapsed, err
+		run := d.newRun(d.normalized(p, 0, 0))
+		err = d.runner.do(run)
+		run.segmentation.span(p.Width, p.Height)
+		run.dest.span(p.Width, p.Height)
+		return run.segmentation, run.dest, run.elapsed, err
 	}
 	whole := func() coarseMap {
 		m := newCoarseMap((columns[len(columns)-1]+how.Width)/network.MapStride, (rows[len(rows)-1]+how.Height)/network.MapStride)
@@ -110,21 +109,25 @@ func (d *Detector) inspectScaled(p *picture.RGB) (segmentation, dest coarseMap, 
 	segmentation, dest = whole(), whole()
 	weights := make([]float32, len(segmentation.values))
 	across, down := ramps(columns, how.Width, overlap), ramps(rows, how.Height, overlap)
-	for r, y := range rows {
-		for c, x := range columns {
-			d.window(p, x, y).Normalize(input, how.Mean, how.Std)
-			one, other, took, err := d.run(input)
-			if err != nil {
-				return segmentation, dest, 0, err
-			}
-			elapsed += took
-			for i, v := range one.values {
-				weight := across[c][i%one.width] * down[r][i/one.width]
-				at := (y/network.MapStride+i/one.width)*segmentation.width + x/network.MapStride + i%one.width
+	for first := 0; first < len(rows)*len(columns); first += d.runner.batch {
+		runs := make([]*run, min(d.runner.batch, len(rows)*len(columns)-first))
+		for i := range runs {
+			r, c := (first+i)/len(columns), (first+i)%len(columns)
+			runs[i] = d.newRun(d.normalized(p, columns[c], rows[r]))
+		}
+		if err := d.runner.do(runs...); err != nil {
+			return segmentation, dest, 0, err
+		}
+		for i, run := range runs {
+			r, c := (first+i)/len(columns), (first+i)%len(columns)
+			for k, v := range run.segmentation.values {
+				weight := across[c][k%run.segmentation.width] * down[r][k/run.segmentation.width]
+				at := (rows[r]/network.MapStride+k/run.segmentation.width)*segmentation.width + columns[c]/network.MapStride + k%run.segmentation.width
 				segmentation.values[at] += weight * v
-				dest.values[at] += weight * other.values[i]
+				dest.values[at] += weight * run.dest.values[k]
 				weights[at] += weight
 			}
+			elapsed += run.elapsed / time.Duration(run.together)
 		}
 	}
 	for i, weight := range weights {
@@ -132,6 +135,15 @@ func (d *Detector) inspectScaled(p *picture.RGB) (segmentation, dest coarseMap, 
 		dest.values[i] /= weight
 	}
 	return segmentation, dest, elapsed, nil
+}
+
+// normalized returns what the networks see from a place of a picture at network scale
+// on, 3×Height×Width values.
+func (d *Detector) normalized(p *picture.RGB, x, y int) []float32 {
+	how := d.record.Preprocessing
+	input := make([]float32, 3*how.Width*how.Height)
+	d.window(p, x, y).Normalize(input, how.Mean, how.Std)
+	return input
 }
 
 // window returns what the networks see from a place on, or the picture itself.

@@ -7,7 +7,6 @@ import (
 	"slices"
 	"time"
 
-	"github.com/destseg/destseg/network"
 	"github.com/destseg/destseg/picture"
 	"github.com/destseg/destseg/region"
 )
@@ -181,28 +180,4 @@ func (d *Detector) InspectRGB(p *picture.RGB) (*Inspection, error) {
 		i.pixelThreshold = t.Pixel
 	}
 	return i, nil
-}
-
-// run takes a normalised picture, 3×Height×Width, through the networks.
-func (d *Detector) run(input []float32) (segmentation, dest coarseMap, elapsed time.Duration, err error) {
-	width, height := d.record.Preprocessing.Width/network.MapStride, d.record.Preprocessing.Height/network.MapStride
-	segmentation, dest = newCoarseMap(width, height), newCoarseMap(width, height)
-
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	if d.program == nil {
-		return segmentation, dest, 0, ErrClosed
-	}
-	start := time.Now()
-	for _, do := range []func() error{
-		func() error { return d.program.Write(network.Image, input) },
-		d.program.Run,
-		func() error { return d.program.Read(network.Segmentation, segmentation.values) },
-		func() error { return d.program.Read(network.DeST, dest.values) },
-	} {
-		if err := do(); err != nil {
-			return segmentation, dest, 0, err
-		}
-	}
-	return segmentation, dest, time.Since(start), nil
 }

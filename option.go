@@ -3,6 +3,8 @@ package destseg
 import (
 	"errors"
 	"fmt"
+	"sync"
+	"time"
 
 	"github.com/destseg/destseg/engine"
 	"github.com/destseg/destseg/engine/onednn"
@@ -15,6 +17,9 @@ type Option func(*options)
 type options struct {
 	engine engine.Engine
 	change []func(*Record)
+	batch  int           // pictures that may go through the networks together
+	wait   time.Duration // for the others
+	lock   sync.Locker   // nil: none
 	engine.Options
 }
 
@@ -29,6 +34,20 @@ func WithThreads(n int) Option { return func(o *options) { o.Threads = max(n, 0)
 // WithEngine sets the engine. Without it, or if e is nil, it is
 // NewEngine("auto").
 func WithEngine(e engine.Engine) Option { return func(o *options) { o.engine = e } }
+
+// WithBatch lets n pictures that are inspected at the same time go through the networks
+// together, which is faster where one alone does not keep all processors busy, and takes
+// more memory. As long as fewer than n wait, each goes by itself, at most the given time
+// after it came: so long, if it is positive, it waits for others. No result depends on
+// the company of a picture. Without it, or if n is less than 2, each goes by itself at
+// once.
+func WithBatch(n int, wait time.Duration) Option {
+	return func(o *options) { o.batch, o.wait = n, wait }
+}
+
+// WithLock makes runs of the networks take turns with whatever else holds the lock, such
+// as those of another detector on the same processors.
+func WithLock(l sync.Locker) Option { return func(o *options) { o.lock = l } }
 
 // WithRecord changes a detector's record for this use of it, as [Update] does in its
 // file: other thresholds, an ROI, tiles. The network size can be changed too. An option

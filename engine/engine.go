@@ -94,6 +94,8 @@ type Program interface {
 	Read(name string, v []float32) error
 	// Precision is the one in force, never Auto.
 	Precision() Precision
+	// Memory is what the program holds, in bytes, without what a [Profiler]'s Floor adds.
+	Memory() int64
 	// Close frees the memory. Everything else returns ErrClosed afterwards.
 	Close() error
 }
@@ -110,8 +112,6 @@ type Profiler interface {
 	// into it. It returns the time of each; all other steps have none. The sum
 	// is the time that no run can fall below without computing less.
 	Floor() ([]time.Duration, error)
-	// Memory is what the program holds, in bytes, without what Floor adds.
-	Memory() int64
 }
 
 // A Step is one of the things that a run does.

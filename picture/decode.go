@@ -2,6 +2,7 @@ package picture
 
 import (
 	"bytes"
+	"context"
 	"errors"
 	"fmt"
 	"image"
@@ -37,6 +38,7 @@ type Option func(*options)
 
 type options struct {
 	maxPixels int64
+	ctx       context.Context
 }
 
 // WithMaxPixels sets the largest Width×Height that is decoded. Values below 1
@@ -49,6 +51,10 @@ func WithMaxPixels(n int64) Option {
 	}
 }
 
+// WithContext ends the reading of a picture soon after ctx ends, with its cause for an
+// error. Lossy WebP alone is decoded to its end once it was begun.
+func WithContext(ctx context.Context) Option { return func(o *options) { o.ctx = ctx } }
+
 // Decode reads a PNG, JPEG, BMP, TIFF or WebP picture; the kind is told from its
 // first bytes. A TIFF of several pages yields the first one, and animated WebP is
 // refused.
@@ -60,7 +66,8 @@ func WithMaxPixels(n int64) Option {
 // grey keeps its upper 8 bits (Pillow cuts it off at 255), and the EXIF orientation
 // of a JPEG is applied, so that pictures stand upright.
 //
-// Errors are [ErrFormat], [ErrDamaged], [ErrTooLarge] or come from r.
+// Errors are [ErrFormat], [ErrDamaged], [ErrTooLarge], come from r, or are what ended the
+// context of [WithContext].
 func Decode(r io.Reader, opts ...Option) (*RGB, error) {
 	s, err := decode(r, 0, opts)
 	if err != nil {
@@ -183,7 +190,7 @@ func sniff(head []byte) (codec, bool) {
 // decode reads one picture from r, which is expected to hold about sizeHint
 // bytes (0: unknown).
 func decode(r io.Reader, sizeHint int64, opts []Option) (decoded, error) {
-	o := options{maxPixels: DefaultMaxPixels}
+	o := options{maxPixels: DefaultMaxPixels, ctx: context.Background()}
 	for _, opt := range opts {
 		opt(&o)
 	}
@@ -222,9 +229,12 @@ func decode(r io.Reader, sizeHint int64, opts []Option) (decoded, error) {
 
 	d := decoded{video: c.name == "WebP", orientation: 1}
 	err = guard(c, func() (err error) {
-		d.img, err = c.decode(bytes.NewReader(data))
+		d.img, err = c.decode(interruptible{o.ctx, bytes.NewReader(data)})
 		return err
 	})
+	if o.ctx.Err() != nil {
+		return decoded{}, context.Cause(o.ctx)
+	}
 	if err != nil {
 		return decoded{}, err
 	}
@@ -236,6 +246,27 @@ func decode(r io.Reader, sizeHint int64, opts []Option) (decoded, error) {
 		d.orientation = exifOrientation(data)
 	}
 	return d, nil
+}
+
+// An interruptible picture reads as if it failed once its context has ended.
+type interruptible struct {
+	ctx  context.Context
+	data *bytes.Reader
+}
+
+func (i interruptible) Read(p []byte) (int, error) {
+	if err := i.ctx.Err(); err != nil {
+		return 0, err
+	}
+	return i.data.Read(p)
+}
+
+// ReadAt spares the decoder of TIFF a copy of everything.
+func (i interruptible) ReadAt(p []byte, at int64) (int, error) {
+	if err := i.ctx.Err(); err != nil {
+		return 0, err
+	}
+	return i.data.ReadAt(p, at)
 }
 
 // readRest returns head and what follows it in r. No format needs more than

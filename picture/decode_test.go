@@ -2,6 +2,7 @@ package picture
 
 import (
 	"bytes"
+	"context"
 	"encoding/binary"
 	"errors"
 	"image"
@@ -250,6 +251,28 @@ func TestReaderErrorIsPassedOn(t *testing.T) {
 		r := io.MultiReader(bytes.NewReader(whole[:n]), errReader{broken})
 		if _, err := Decode(r); !errors.Is(err, broken) {
 			t.Errorf("after %d bytes: %v", n, err)
+		}
+	}
+}
+
+// TestWithContext ends the context while a decoder reads.
+func TestWithContext(t *testing.T) {
+	gone := errors.New("nobody waits any more")
+	img := randomRGB(1, 300, 300).Image()
+	var inBMP, inTIFF bytes.Buffer
+	if err := errors.Join(bmp.Encode(&inBMP, img), tiff.Encode(&inTIFF, img, nil)); err != nil {
+		t.Fatal(err)
+	}
+	for kind, file := range map[string][]byte{
+		"PNG": encodePNG(t, img), "JPEG": encodeJPEG(t, img), "BMP": inBMP.Bytes(), "TIFF": inTIFF.Bytes(), "WebP": webpPixel(1, 2, 3),
+	} {
+		ctx, cancel := context.WithCancelCause(t.Context())
+		if _, err := Decode(bytes.NewReader(file), WithContext(ctx)); err != nil {
+			t.Errorf("%s: %v", kind, err)
+		}
+		cancel(gone)
+		if _, err := Decode(bytes.NewReader(file), WithContext(ctx)); err != gone {
+			t.Errorf("%s: %v after the context has ended", kind, err)
 		}
 	}
 }

@@ -3,6 +3,7 @@ package picture
 import (
 	"bytes"
 	"encoding/binary"
+	"errors"
 	"fmt"
 	"image"
 	"image/png"
@@ -34,6 +35,16 @@ func (f MapFormat) String() string {
 	return fmt.Sprintf("MapFormat(%d)", uint8(f))
 }
 
+// ParseMapFormat reads what [MapFormat.String] returns.
+func ParseMapFormat(s string) (MapFormat, error) {
+	for known := PNG16; known <= NPY; known++ {
+		if s == known.String() {
+			return known, nil
+		}
+	}
+	return 0, errors.New("expected png16, tiff or npy")
+}
+
 // Extension returns how files of the format end, with the dot.
 func (f MapFormat) Extension() string { return [...]string{".png", ".tiff", ".npy"}[f] }
 
@@ -41,16 +52,19 @@ func (f MapFormat) Extension() string { return [...]string{".png", ".tiff", ".np
 // appears whole or not at all as by [WritePNG]. Errors name the file. It panics if values
 // is shorter than the size says.
 func WriteMap(path string, values []float32, width, height int, format MapFormat) error {
+	return wholefile.Write(path, func(w io.Writer) error { return EncodeMap(w, values, width, height, format) })
+}
+
+// EncodeMap writes what [WriteMap] writes to a file. Errors are those of w.
+func EncodeMap(w io.Writer, values []float32, width, height int, format MapFormat) error {
 	values = values[:width*height]
-	return wholefile.Write(path, func(w io.Writer) error {
-		switch format {
-		case TIFF:
-			return writeTIFF(w, values, width, height)
-		case NPY:
-			return writeNPY(w, values, width, height)
-		}
-		return png.Encode(w, gray16(values, width, height))
-	})
+	switch format {
+	case TIFF:
+		return writeTIFF(w, values, width, height)
+	case NPY:
+		return writeNPY(w, values, width, height)
+	}
+	return png.Encode(w, gray16(values, width, height))
 }
 
 // gray16 scales 0…1 to 16 bits. NaN becomes 0.

@@ -74,15 +74,7 @@ Transparency is ignored: the colour stored under transparent pixels is judged.`,
 }
 
 func mapFormatFlag(f *pflag.FlagSet, to *picture.MapFormat) {
-	parse := func(s string) (picture.MapFormat, error) {
-		for known := picture.PNG16; known <= picture.NPY; known++ {
-			if s == known.String() {
-				return known, nil
-			}
-		}
-		return 0, errors.New("expected png16, tiff or npy")
-	}
-	f.Var(value[picture.MapFormat]{to, "KIND", parse, picture.MapFormat.String}, "map-format",
+	f.Var(value[picture.MapFormat]{to, "KIND", picture.ParseMapFormat, picture.MapFormat.String}, "map-format",
 		"of the maps: png16 (0 to 65535 for 0 to 1), tiff or npy (float32)")
 }
 

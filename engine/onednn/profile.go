@@ -54,9 +54,6 @@ func weightsOf(n *graph.Node, users map[graph.Value][]*graph.Node) string {
 // Steps implements engine.Profiler.
 func (p *program) Steps() []engine.Step { return p.steps }
 
-// Memory implements engine.Profiler.
-func (p *program) Memory() int64 { return int64(p.bytes) }
-
 // Profile implements engine.Profiler.
 func (p *program) Profile() ([]time.Duration, error) {
 	seconds := make([]C.double, p.run.count+1) // never empty

@@ -263,6 +263,9 @@ func (p *program) runSteps(l list, first, end int, seconds *C.double) error {
 // Precision implements engine.Program.
 func (p *program) Precision() engine.Precision { return p.precision }
 
+// Memory implements engine.Program.
+func (p *program) Memory() int64 { return int64(p.bytes) }
+
 // Close implements engine.Program.
 func (p *program) Close() error {
 	if p.thread == nil {

@@ -3,6 +3,7 @@ package plain
 import (
 	"fmt"
 	"runtime"
+	"unsafe"
 
 	"github.com/destseg/destseg/engine"
 	"github.com/destseg/destseg/graph"
@@ -19,6 +20,7 @@ type compiler[T real] struct {
 	free    [][]T
 	work    *workspace[T]
 	steps   []func()
+	bytes   int64 // of all buffers
 }
 
 // forever is the last use of what has to outlive the run's steps.
@@ -70,7 +72,7 @@ func compile[T real](g *graph.Graph, o engine.Options) (*program[T], error) {
 	for _, u := range g.Updates {
 		p.updates = append(p.updates, update[T]{c.state(u.Variable), c.snapshot(u.Value)})
 	}
-	p.steps = c.steps
+	p.steps, p.bytes = c.steps, c.bytes
 	return p, nil
 }
 
@@ -110,7 +112,7 @@ func isNeeded(n *graph.Node, lastUse map[graph.Value]int) bool {
 func (c *compiler[T]) state(n *graph.Node) []T {
 	v := graph.Value{Node: n}
 	if c.buffers[v] == nil {
-		c.buffers[v] = make([]T, v.Shape().Size())
+		c.buffers[v] = c.alloc(v.Shape().Size())
 	}
 	return c.buffers[v]
 }
@@ -122,7 +124,7 @@ func (c *compiler[T]) snapshot(v graph.Value) []T {
 	if v.Node.Op != graph.OpInput && v.Node.Op != graph.OpVariable {
 		return b
 	}
-	kept := make([]T, len(b))
+	kept := c.alloc(len(b))
 	c.steps = append(c.steps, func() { copy(kept, b) })
 	return kept
 }
@@ -166,9 +168,16 @@ func (c *compiler[T]) take(size int) []T {
 		}
 	}
 	if best < 0 {
-		return make([]T, size)
+		return c.alloc(size)
 	}
 	b := c.free[best]
 	c.free = append(c.free[:best], c.free[best+1:]...)
 	return b[:size]
+}
+
+// alloc makes a buffer that the program keeps.
+func (c *compiler[T]) alloc(size int) []T {
+	var element T
+	c.bytes += int64(size) * int64(unsafe.Sizeof(element))
+	return make([]T, size)
 }

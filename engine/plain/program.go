@@ -12,12 +12,15 @@ type program[T real] struct {
 	writable map[string][]T // inputs and variables
 	readable map[string][]T // variables and outputs; an output hides a variable of its name
 	updates  []update[T]
+	bytes    int64 // of all buffers but the workspace of products
 }
 
 // An update copies a result into a variable after all steps.
 type update[T real] struct{ variable, value []T }
 
 func (p *program[T]) Precision() engine.Precision { return engine.Float32 }
+
+func (p *program[T]) Memory() int64 { return p.bytes }
 
 func (p *program[T]) Run() error {
 	if p.steps == nil {

@@ -1,0 +1,207 @@
+package main
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"os"
+	"runtime"
+	"time"
+
+	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
+
+	"github.com/destseg/destseg"
+	"github.com/destseg/destseg/serve"
+	"github.com/destseg/destseg/serve/host"
+)
+
+// Where tokens stand in the environment.
+const (
+	readTokenVariable  = "DESTSEG_READ_TOKEN"
+	adminTokenVariable = "DESTSEG_ADMIN_TOKEN"
+)
+
+type serveOptions struct {
+	listen               string
+	tokens               string // file; empty for none
+	anyone               bool
+	certificate, key     string // files; empty for plain HTTP
+	queue, batch         int
+	batchWait            time.Duration
+	memory, body, bodies int64
+	pixels               int
+	receive, decode      time.Duration
+	answer, grace        time.Duration
+	logFormat            string
+	verbose              bool
+	computing
+}
+
+func newServe(c *console) *cobra.Command {
+	limits := serve.DefaultLimits()
+	o := serveOptions{
+		listen: "127.0.0.1:8080", queue: 64, batch: usualBatch(), batchWait: 2 * time.Millisecond, memory: 2 << 30,
+		body: limits.Body, bodies: limits.Bodies, pixels: int(limits.Pixels),
+		receive: limits.Receive, decode: limits.Decode, answer: limits.Answer, grace: 90 * time.Second,
+		logFormat: "text",
+	}
+	command := &cobra.Command{
+		Use:   "serve DETECTOR…",
+		Short: "Inspects pictures that come over HTTP",
+		Long: `serve answers HTTP requests with what detectors say about pictures. Detectors are
+files, or all *.safetensors files of a folder, and called as their files. Each is
+read when the first picture for it comes, and anew when its file is replaced.
+
+  curl --data-binary @part.png 'http://localhost:8080/v1/inspect?detector=parts'
+
+/openapi.json describes the interface, /metrics is for Prometheus, /healthz and
+/readyz are for whoever starts and watches the program.
+
+It listens to this machine alone. To be reached from others it needs tokens, or to
+be told that anyone may use it (--anyone). A file of tokens holds in each line a
+right, read or admin, a space and a token; one of each may stand in the variables
+` + readTokenVariable + ` and ` + adminTokenVariable + ` instead.
+
+Ctrl-C or SIGTERM ends it: what was accepted is finished first.`,
+		Example: `  destseg serve detectors/
+  destseg serve parts.safetensors --listen :8443 --tokens tokens --tls-cert cert.pem --tls-key key.pem`,
+		Args: arguments("DETECTOR…"),
+		RunE: func(command *cobra.Command, args []string) error {
+			return o.run(command.Context(), c, args)
+		},
+	}
+	f := command.Flags()
+	f.SortFlags = false
+	f.StringVar(&o.listen, "listen", o.listen, "`ADDRESS` and port; port 0 takes a free one")
+	f.StringVar(&o.tokens, "tokens", "", "`FILE` of tokens; without tokens everyone who reaches the service\nmay do everything")
+	f.BoolVar(&o.anyone, "anyone", false, "listen to other machines without tokens")
+	f.StringVar(&o.certificate, "tls-cert", "", "PEM `FILE` with the certificate; it may be replaced at any time")
+	f.StringVar(&o.key, "tls-key", "", "PEM `FILE` with its key")
+	countFlag(f, &o.queue, 0, 1<<20, "queue", "pictures that may wait; others are refused with status 429")
+	countFlag(f, &o.batch, 1, 4096, "batch", "pictures that may go through the networks together; 1 is best where\none picture keeps all processors busy")
+	durationFlag(f, &o.batchWait, "batch-wait", "how long a picture waits for others to fill a batch")
+	bytesFlag(f, &o.memory, "memory", "that detectors may take; those not used for longest leave. 0: no limit")
+	bytesFlag(f, &o.body, "max-body", "largest body of a request")
+	bytesFlag(f, &o.bodies, "max-bodies", "that all bodies received and waiting may take")
+	countFlag(f, &o.pixels, 1, 1<<31-1, "max-pixels", "largest picture, width times height")
+	durationFlag(f, &o.receive, "receive-time", "in which a request must arrive")
+	durationFlag(f, &o.decode, "decode-time", "in which a picture must be decoded")
+	durationFlag(f, &o.answer, "answer-time", "in which a picture must be inspected, waiting included")
+	durationFlag(f, &o.grace, "grace", "to finish what was accepted when the service ends")
+	choiceFlag(f, &o.logFormat, "log", "KIND", "of log lines: text or json", "text", "json")
+	f.BoolVar(&o.verbose, "verbose", false, "log every request")
+	computingFlags(f, &o.computing)
+	return command
+}
+
+// usualBatch lets pictures go together only where one is too little for the processors.
+// On a few it keeps them all busy: eight at a time go no faster there, see
+// docs/performance.md.
+func usualBatch() int {
+	const few = 8
+	if runtime.GOMAXPROCS(0) <= few {
+		return 1
+	}
+	return 8
+}
+
+func durationFlag(f *pflag.FlagSet, to *time.Duration, name, usage string) {
+	parse := func(s string) (time.Duration, error) {
+		d, err := time.ParseDuration(s)
+		if err != nil || d < 0 {
+			return 0, errors.New("expected a time, as in 500ms, 30s or 2m")
+		}
+		return d, nil
+	}
+	f.Var(value[time.Duration]{to, "TIME", parse, time.Duration.String}, name, usage)
+}
+
+func (o serveOptions) run(ctx context.Context, c *console, sources []string) error {
+	tokens, err := o.readTokens()
+	if err != nil {
+		return err
+	}
+	if (o.certificate == "") != (o.key == "") {
+		return wrongUsage("--tls-cert and --tls-key go together")
+	}
+	var secure *tls.Config
+	if o.certificate != "" {
+		if secure, err = serve.TLSFiles(o.certificate, o.key); err != nil {
+			return err
+		}
+	}
+	log := o.logger(c)
+	h, err := o.host(sources, log)
+	if err != nil {
+		return err
+	}
+	// The processors are asked for first: a second service on the same address must not
+	// come up half.
+	listener, err := net.Listen("tcp", o.listen)
+	if err != nil {
+		return errors.Join(err, h.Close())
+	}
+	if tokens.Empty() && !o.anyone && !listener.Addr().(*net.TCPAddr).IP.IsLoopback() {
+		listener.Close()
+		return errors.Join(wrongUsage("%s can be reached from other machines: give --tokens, or --anyone if everyone may use it", o.listen), h.Close())
+	}
+	if !tokens.Empty() && secure == nil && !listener.Addr().(*net.TCPAddr).IP.IsLoopback() {
+		c.note("Tokens travel in the clear: give --tls-cert and --tls-key unless a proxy in front does TLS.")
+	}
+	server := serve.New(serve.Config{
+		Host: h, Tokens: tokens, Log: log,
+		Limits: serve.Limits{
+			Body: o.body, Bodies: o.bodies, Pixels: int64(o.pixels), Receive: o.receive, Decode: o.decode, Answer: o.answer,
+		},
+	})
+	scheme := "http"
+	if secure != nil {
+		scheme = "https"
+	}
+	c.note("Listening on %s://%s", scheme, listener.Addr())
+	return errors.Join(server.Serve(ctx, listener, secure, o.grace), h.Close())
+}
+
+// readTokens reads the file of tokens and the environment.
+func (o serveOptions) readTokens() (serve.Tokens, error) {
+	var tokens serve.Tokens
+	if o.tokens != "" {
+		if err := tokens.ReadFile(o.tokens); err != nil {
+			return tokens, err
+		}
+	}
+	for variable, right := range map[string]serve.Right{readTokenVariable: serve.Read, adminTokenVariable: serve.Admin} {
+		if text := os.Getenv(variable); text != "" {
+			if err := tokens.Add(right, text); err != nil {
+				return tokens, fmt.Errorf("%s: %w", variable, err)
+			}
+		}
+	}
+	return tokens, nil
+}
+
+func (o serveOptions) logger(c *console) *slog.Logger {
+	options := &slog.HandlerOptions{}
+	if o.verbose {
+		options.Level = slog.LevelDebug
+	}
+	if o.logFormat == "json" {
+		return slog.New(slog.NewJSONHandler(c.err, options))
+	}
+	return slog.New(slog.NewTextHandler(c.err, options))
+}
+
+func (o serveOptions) host(sources []string, log *slog.Logger) (*host.Host, error) {
+	e, err := destseg.NewEngine(o.engine)
+	if err != nil {
+		return nil, err
+	}
+	return host.New(host.Options{
+		Sources: sources, Memory: o.memory, Queue: o.queue, Batch: o.batch, Wait: o.batchWait, Log: log,
+		Options: []destseg.Option{destseg.WithEngine(e), destseg.WithPrecision(o.precision), destseg.WithThreads(o.threads)},
+	})
+}
