@@ -111,12 +111,9 @@ func (s *Service) inspect(ctx context.Context, place *host.Place, r Request, ent
 	inspected := time.Now()
 	in := &api.Inspection{
 		ID: r.ID, Time: r.Arrival.UTC(), Source: r.Source, Detector: result.Detector,
-		Judgement: judgement(result.Inspection),
 	}
-	regions, mask := result.Regions()
-	if result.HasThreshold {
-		in.Regions = append([]region.Region{}, regions...) // [] and not null for none
-	}
+	var mask *picture.Gray
+	in.Judgement, mask = Judge(result.Inspection)
 	found := time.Now()
 	if err := attach(in, r, p, result, mask); err != nil {
 		return nil, err
@@ -146,15 +143,20 @@ func (s *Service) decode(ctx context.Context, data []byte) (*picture.RGB, error)
 	return picture.Decode(bytes.NewReader(data), picture.WithMaxPixels(s.limits.Pixels), picture.WithContext(ctx))
 }
 
-// judgement puts an inspection into the words of the interface, but for its regions.
-func judgement(in *destseg.Inspection) api.Judgement {
+// Judge puts an inspection into the words of the interface. It returns the mask of the
+// regions too, 255 in them and 0 elsewhere.
+func Judge(in *destseg.Inspection) (api.Judgement, *picture.Gray) {
 	j := api.Judgement{
 		Score: in.Score, Verdict: in.Verdict(), Width: in.Width, Height: in.Height, Peak: in.Peak(), Milliseconds: milliseconds(in.Elapsed),
 	}
 	if in.HasThreshold {
 		j.Threshold, j.Margin = new(in.Threshold), new(in.Margin())
 	}
-	return j
+	regions, mask := in.Regions()
+	if in.HasThreshold {
+		j.Regions = append([]region.Region{}, regions...) // [] and not null for none
+	}
+	return j, mask
 }
 
 // attach makes the pictures that were asked for.

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"iter"
 	"path/filepath"
 	"runtime"
 	"strconv"
@@ -19,13 +20,15 @@ import (
 	"github.com/destseg/destseg/dataset"
 	"github.com/destseg/destseg/internal/paint"
 	"github.com/destseg/destseg/picture"
-	"github.com/destseg/destseg/region"
+	"github.com/destseg/destseg/serve"
+	"github.com/destseg/destseg/serve/api"
 )
 
 type predictOptions struct {
 	format, output        string
 	overlays, masks, maps string // folders; empty for none
 	mapFormat             picture.MapFormat
+	server, token         string // URL and file; empty for a detector here
 	use
 	computing
 }
@@ -33,8 +36,9 @@ type predictOptions struct {
 func newPredict(c *console) *cobra.Command {
 	var o predictOptions
 	command := &cobra.Command{
-		Use:   "predict DETECTOR PICTURE…",
-		Short: "Judges pictures",
+		Use:     "predict DETECTOR PICTURE…",
+		Aliases: []string{"inspect"},
+		Short:   "Judges pictures",
 		Long: `predict inspects pictures, given as files, folders (with those below them) or
 patterns, and prints one line for each as soon as it is done: its score, the
 threshold, the verdict (OK, or NG for not good), by how much the score exceeds the
@@ -49,13 +53,22 @@ Pictures that cannot be read get a line with their error and are listed at the
 end; the others are done all the same, and the exit status is 1. The format may
 change until version 1.0.
 
-Transparency is ignored: the colour stored under transparent pixels is judged.`,
+Transparency is ignored: the colour stored under transparent pixels is judged.
+
+With --server, a service that destseg serve has started judges, and DETECTOR is the
+name of one of its detectors, which are used as they are. Milliseconds are then those
+of its networks. A token that it needs stands in the variable ` + tokenVariable + `,
+or in a file.`,
 		Example: `  destseg predict parts.safetensors incoming
+  destseg predict parts incoming --server http://line3:8080
   destseg predict parts.safetensors 'shift-2/*.jpg' --format csv -o shift-2.csv --overlays marked`,
 		Args: arguments("DETECTOR", "PICTURE…"),
 		RunE: func(command *cobra.Command, args []string) error {
 			if o.maps == "" && command.Flags().Changed("map-format") {
 				return wrongUsage("--map-format goes with --maps")
+			}
+			if err := o.checkServer(command.Flags()); err != nil {
+				return err
 			}
 			return o.run(command.Context(), c, args[0], args[1:])
 		},
@@ -68,6 +81,7 @@ Transparency is ignored: the colour stored under transparent pixels is judged.`,
 	f.StringVar(&o.masks, "masks", "", "`DIR` for masks, white in the regions")
 	f.StringVar(&o.maps, "maps", "", "`DIR` for the anomaly maps themselves")
 	mapFormatFlag(f, &o.mapFormat)
+	serverFlags(f, &o.server, &o.token)
 	o.use.flags(f)
 	computingFlags(f, &o.computing)
 	return command
@@ -95,17 +109,18 @@ func (o predictOptions) run(ctx context.Context, c *console, detector string, ar
 		return listed(bad)
 	}
 	files := o.files(paths)
-	if err := keepInputs(outputs(o.output, files), append(paths, detector, o.roi)); err != nil {
+	inputs := append(paths, o.roi)
+	if o.server == "" {
+		inputs = append(inputs, detector)
+	}
+	if err := keepInputs(outputs(o.output, files), inputs); err != nil {
 		return err
 	}
-	d, _, err := o.use.open(c, o.computing, detector)
+	judge, done, err := o.open(ctx, c, detector)
 	if err != nil {
 		return err
 	}
-	defer d.Close()
-	if o.masks != "" && d.Record().Threshold == nil {
-		return wrongUsage("--masks needs --pixel-threshold, since %s has no threshold of its own", detector)
-	}
+	defer done()
 	if err := errors.Join(outputFolder(o.overlays), outputFolder(o.masks), outputFolder(o.maps)); err != nil {
 		return err
 	}
@@ -134,7 +149,7 @@ func (o predictOptions) run(ctx context.Context, c *console, detector string, ar
 		m = c.meter("picture", len(paths))
 		defer m.close()
 	}
-	unread, unwritten, err := o.predict(ctx, d, paths, files, write, m)
+	unread, unwritten, err := o.predict(ctx, judge, paths, files, write, m)
 	if err != nil {
 		return err
 	}
@@ -142,6 +157,24 @@ func (o predictOptions) run(ctx context.Context, c *console, detector string, ar
 		return err
 	}
 	return incomplete(append(bad, unread...), unwritten)
+}
+
+// open opens the detector, here or on a server. When nothing is judged any more, done
+// is called.
+func (o predictOptions) open(ctx context.Context, c *console, detector string) (judge judging, done func(), err error) {
+	if o.server != "" {
+		judge, err = o.there(ctx, detector)
+		return judge, func() {}, err
+	}
+	d, _, err := o.use.open(c, o.computing, detector)
+	if err != nil {
+		return nil, nil, err
+	}
+	if o.masks != "" && d.Record().Threshold == nil {
+		d.Close()
+		return nil, nil, wrongUsage("--masks needs --pixel-threshold, since %s has no threshold of its own", detector)
+	}
+	return o.here(d), func() { d.Close() }, nil
 }
 
 // lineFormat returns the format of the lines, by default the one that the output's
@@ -199,20 +232,12 @@ func outputs(results string, files []pictureFiles) []string {
 
 // A prediction is one line of results.
 type prediction struct {
-	Path         string          `json:"path"`
-	Score        float64         `json:"score"`
-	Threshold    *float64        `json:"threshold"`         // null: there is none
-	Margin       *float64        `json:"margin"`            // score − threshold
-	Verdict      string          `json:"verdict,omitempty"` // OK, or NG for a score above the threshold
-	Width        int             `json:"width"`
-	Height       int             `json:"height"`
-	Peak         region.Peak     `json:"peak"`
-	Regions      []region.Region `json:"regions"`      // the highest first; null without a threshold
-	Milliseconds float64         `json:"milliseconds"` // that the networks took
-	Overlay      string          `json:"overlay,omitempty"`
-	Mask         string          `json:"mask,omitempty"`
-	Map          string          `json:"map,omitempty"`
-	Error        string          `json:"error,omitempty"` // why there is nothing but the path, if so
+	Path string `json:"path"`
+	api.Judgement
+	Overlay string `json:"overlay,omitempty"`
+	Mask    string `json:"mask,omitempty"`
+	Map     string `json:"map,omitempty"`
+	Error   string `json:"error,omitempty"` // why there is nothing but the path, if so
 }
 
 // lines returns the function that writes a prediction in the format asked for.
@@ -286,22 +311,21 @@ type judged struct {
 // predict inspects pictures and writes a line for each, in their order. It
 // returns the errors of pictures that cannot be read and of files made from them
 // that cannot be written.
-func (o predictOptions) predict(ctx context.Context, d *destseg.Detector, paths []string, files []pictureFiles,
+func (o predictOptions) predict(ctx context.Context, judge judging, paths []string, files []pictureFiles,
 	write func(prediction) error, m *meter) (unread, unwritten []error, err error) {
 	ctx, stop := context.WithCancelCause(ctx)
 	defer stop(nil)
 	// The network goes on while files are written: the queue holds the pictures it
 	// has left behind, in order.
-	b := paint.BrushOf(d.Record())
 	queue := make(chan chan judged, runtime.GOMAXPROCS(0))
 	go func() {
 		defer close(queue)
 		i := 0
-		for file := range d.InspectFiles(ctx, paths) {
+		for finish := range judge(ctx, paths) {
 			slot, to := make(chan judged, 1), files[i]
 			i++
 			queue <- slot
-			go func() { slot <- o.judge(file, to, b) }()
+			go func() { slot <- finish(to) }()
 		}
 	}()
 
@@ -328,22 +352,32 @@ func (o predictOptions) predict(ctx context.Context, d *destseg.Detector, paths 
 	return unread, unwritten, err
 }
 
+// A judging yields for each picture, in order, what finishes its line and files. What
+// comes before that is done one by one.
+type judging func(ctx context.Context, paths []string) iter.Seq[func(pictureFiles) judged]
+
+// here judges by a detector in this process.
+func (o predictOptions) here(d *destseg.Detector) judging {
+	b := paint.BrushOf(d.Record())
+	return func(ctx context.Context, paths []string) iter.Seq[func(pictureFiles) judged] {
+		return func(yield func(func(pictureFiles) judged) bool) {
+			for file := range d.InspectFiles(ctx, paths) {
+				if !yield(func(to pictureFiles) judged { return o.judge(file, to, b) }) {
+					return
+				}
+			}
+		}
+	}
+}
+
 // judge makes the line for an inspected picture, and writes its files.
 func (o predictOptions) judge(file destseg.InspectedFile, to pictureFiles, b paint.Brush) judged {
 	if file.Err != nil {
 		return judged{prediction: prediction{Path: file.Path, Error: told(file.Err)}, unread: file.Err}
 	}
 	in := file.Inspection
-	j := judged{prediction: prediction{
-		Path: file.Path, Score: in.Score, Verdict: in.Verdict(), Width: in.Width, Height: in.Height,
-		Peak:         in.Peak(),
-		Milliseconds: float64(in.Elapsed.Microseconds()) / 1000,
-	}}
-	regions, mask := in.Regions()
-	if in.HasThreshold {
-		j.Threshold, j.Margin = &in.Threshold, new(in.Margin())
-		j.Regions = append([]region.Region{}, regions...) // [] and not null for none
-	}
+	judgement, mask := serve.Judge(in)
+	j := judged{prediction: prediction{Path: file.Path, Judgement: judgement}}
 	if to.overlay != "" {
 		j.Overlay = j.wrote(to.overlay, picture.WritePNG(to.overlay, b.Paint(file.Picture, in).Image()))
 	}

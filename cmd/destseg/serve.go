@@ -44,7 +44,7 @@ type serveOptions struct {
 func newServe(c *console) *cobra.Command {
 	limits := serve.DefaultLimits()
 	o := serveOptions{
-		listen: "127.0.0.1:8080", queue: 64, batch: usualBatch(), batchWait: 2 * time.Millisecond, memory: 2 << 30,
+		listen: "127.0.0.1:8080", queue: 64, batchWait: 2 * time.Millisecond, memory: 2 << 30,
 		body: limits.Body, bodies: limits.Bodies, pixels: int(limits.Pixels),
 		receive: limits.Receive, decode: limits.Decode, answer: limits.Answer, grace: 90 * time.Second,
 		logFormat: "text",
@@ -82,7 +82,7 @@ Ctrl-C or SIGTERM ends it: what was accepted is finished first.`,
 	f.StringVar(&o.certificate, "tls-cert", "", "PEM `FILE` with the certificate; it may be replaced at any time")
 	f.StringVar(&o.key, "tls-key", "", "PEM `FILE` with its key")
 	countFlag(f, &o.queue, 0, 1<<20, "queue", "pictures that may wait; others are refused with status 429")
-	countFlag(f, &o.batch, 1, 4096, "batch", "pictures that may go through the networks together; 1 is best where\none picture keeps all processors busy")
+	countFlag(f, &o.batch, 0, 4096, "batch", "pictures that may go through the networks together, 0 for 8 where there\nare more than 8 processors, which one picture does not keep busy, else 1")
 	durationFlag(f, &o.batchWait, "batch-wait", "how long a picture waits for others to fill a batch")
 	bytesFlag(f, &o.memory, "memory", "that detectors may take; those not used for longest leave. 0: no limit")
 	bytesFlag(f, &o.body, "max-body", "largest body of a request")
@@ -98,15 +98,18 @@ Ctrl-C or SIGTERM ends it: what was accepted is finished first.`,
 	return command
 }
 
-// usualBatch lets pictures go together only where one is too little for the processors.
-// On a few it keeps them all busy: eight at a time go no faster there, see
-// docs/performance.md.
-func usualBatch() int {
+// batchSize lets pictures go together, unless it was said, only where one is too little
+// for the processors. On a few it keeps them all busy: eight at a time go no faster
+// there, see docs/performance.md.
+func (o serveOptions) batchSize() int {
 	const few = 8
-	if runtime.GOMAXPROCS(0) <= few {
-		return 1
+	switch {
+	case o.batch > 0:
+		return o.batch
+	case runtime.GOMAXPROCS(0) > few:
+		return 8
 	}
-	return 8
+	return 1
 }
 
 func durationFlag(f *pflag.FlagSet, to *time.Duration, name, usage string) {
@@ -121,6 +124,7 @@ func durationFlag(f *pflag.FlagSet, to *time.Duration, name, usage string) {
 }
 
 func (o serveOptions) run(ctx context.Context, c *console, sources []string) error {
+	outliveReaders() // of the log
 	tokens, err := o.readTokens()
 	if err != nil {
 		return err
@@ -139,8 +143,6 @@ func (o serveOptions) run(ctx context.Context, c *console, sources []string) err
 	if err != nil {
 		return err
 	}
-	// The processors are asked for first: a second service on the same address must not
-	// come up half.
 	listener, err := net.Listen("tcp", o.listen)
 	if err != nil {
 		return errors.Join(err, h.Close())
@@ -201,7 +203,7 @@ func (o serveOptions) host(sources []string, log *slog.Logger) (*host.Host, erro
 		return nil, err
 	}
 	return host.New(host.Options{
-		Sources: sources, Memory: o.memory, Queue: o.queue, Batch: o.batch, Wait: o.batchWait, Log: log,
+		Sources: sources, Memory: o.memory, Queue: o.queue, Batch: o.batchSize(), Wait: o.batchWait, Log: log,
 		Options: []destseg.Option{destseg.WithEngine(e), destseg.WithPrecision(o.precision), destseg.WithThreads(o.threads)},
 	})
 }

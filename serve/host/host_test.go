@@ -1,0 +1,525 @@
+package host
+
+import (
+	"context"
+	"errors"
+	"flag"
+	"fmt"
+	"math/rand/v2"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/destseg/destseg"
+	"github.com/destseg/destseg/engine"
+	"github.com/destseg/destseg/graph"
+	"github.com/destseg/destseg/internal/detectortest"
+	"github.com/destseg/destseg/internal/digest"
+	"github.com/destseg/destseg/picture"
+	"github.com/destseg/destseg/serve/api"
+)
+
+// original and changed are detectors' files that no test changes. The latter has an
+// image threshold of 0.25.
+var original, changed string
+
+func TestMain(m *testing.M) {
+	flag.Parse()
+	folder, err := os.MkdirTemp("", "destseg-host-*")
+	if err == nil {
+		original, changed = filepath.Join(folder, "original"), filepath.Join(folder, "changed")
+		err = detectortest.Write(original)
+	}
+	code := 1
+	if err == nil {
+		code = m.Run()
+	} else {
+		fmt.Fprintln(os.Stderr, err)
+	}
+	os.RemoveAll(folder)
+	os.Exit(code)
+}
+
+// changedFile makes the second detector when a test needs it.
+var changedFile = sync.OnceValue(func() error {
+	content, err := os.ReadFile(original)
+	if err != nil {
+		return err
+	}
+	if err := os.WriteFile(changed, content, 0o666); err != nil {
+		return err
+	}
+	return destseg.Update(changed, func(r *destseg.Record) error {
+		r.Threshold.Image = 0.25
+		return nil
+	})
+})
+
+// folderOf makes a folder of detectors that are all the same.
+func folderOf(t *testing.T, names ...string) string {
+	t.Helper()
+	folder := t.TempDir()
+	for _, name := range names {
+		put(t, original, filepath.Join(folder, name+extension))
+	}
+	return folder
+}
+
+// put gives a file a second name, in place of what has it.
+func put(t *testing.T, file, name string) {
+	t.Helper()
+	if err := errors.Join(os.Link(file, name+".new"), os.Rename(name+".new", name)); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func newHost(t *testing.T, o Options) *Host {
+	t.Helper()
+	o.Options = append([]destseg.Option{destseg.WithPrecision(engine.Float32)}, o.Options...)
+	h, err := New(o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := h.Close(); err != nil {
+			t.Error(err)
+		}
+		if s := h.Stats(); s.Loaded != 0 || s.Memory != 0 {
+			t.Errorf("after closing, %d detectors take %d bytes", s.Loaded, s.Memory)
+		}
+	})
+	return h
+}
+
+// noise is a picture of random values.
+func noise(seed uint64) *picture.RGB {
+	r := rand.New(rand.NewPCG(seed, 5))
+	p := picture.NewRGB(40, 35)
+	for i := range p.Pix {
+		p.Pix[i] = uint8(r.Uint32())
+	}
+	return p
+}
+
+func TestInspect(t *testing.T) {
+	h := newHost(t, Options{Sources: []string{folderOf(t, "flange", "gear"), original}})
+	want, err := destseg.Open(original, destseg.WithPrecision(engine.Float32))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer want.Close()
+	sum, err := digest.File(original)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i, name := range []string{"flange", "original", "flange"} {
+		got, err := h.Inspect(t.Context(), name, noise(uint64(i)))
+		if err != nil {
+			t.Fatal(err)
+		}
+		in, err := want.InspectRGB(noise(uint64(i)))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got.Score != in.Score || got.Detector != (api.DetectorRef{Name: name, Digest: sum.String()}) || got.Record.Category != "flange" {
+			t.Errorf("%s: score %v, want %v; %v", name, got.Score, in.Score, got.Detector)
+		}
+		if loads := i < 2; (got.Load > 0) != loads && got.Load > time.Millisecond {
+			t.Errorf("picture %d: waited %v for the detector", i, got.Load)
+		}
+	}
+	if s := h.Stats(); s.Loaded != 2 || s.Loads != 2 || s.Memory <= 0 || s.Waiting+s.Working != 0 {
+		t.Errorf("%+v", s)
+	}
+
+	cards, err := h.Cards()
+	if err != nil || len(cards) != 3 {
+		t.Fatalf("%v, %v", cards, err)
+	}
+	for i, want := range []struct{ name, state string }{{"flange", api.Ready}, {"gear", api.Idle}, {"original", api.Ready}} {
+		c := cards[i]
+		if c.Name != want.name || c.State != want.state || c.Category != "flange" || *c.Threshold != 0.5 || c.Width != 32 || c.Record != nil || (c.Memory > 0) != (c.State == api.Ready) {
+			t.Errorf("%+v", c)
+		}
+	}
+	if card, err := h.Card("gear"); err != nil || !strings.Contains(string(card.Record), `"fedcba9876543210"`) {
+		t.Errorf("%s, %v", card.Record, err)
+	}
+	if err := h.Unload("flange"); err != nil {
+		t.Error(err)
+	}
+	if s := h.Stats(); s.Loaded != 1 {
+		t.Errorf("%d detectors after one was unloaded", s.Loaded)
+	}
+	if err := h.Load(t.Context(), "gear"); err != nil {
+		t.Error(err)
+	}
+}
+
+// TestNames checks that no name leads out of the folder.
+func TestNames(t *testing.T) {
+	folder := folderOf(t, "flange")
+	inner := filepath.Join(folder, "inner")
+	if err := os.Mkdir(inner, 0o777); err != nil {
+		t.Fatal(err)
+	}
+	put(t, original, filepath.Join(folder, ".hidden"+extension))
+	if err := os.Mkdir(filepath.Join(folder, "folder"+extension), 0o777); err != nil {
+		t.Fatal(err)
+	}
+	h := newHost(t, Options{Sources: []string{inner, folder}})
+	for _, name := range []string{
+		"", ".", "..", "../flange", "inner/../flange", "./flange", "/flange", `..\flange`, `C:flange`, "flange\x00", "flange\n", ".hidden",
+		"folder", "FLANGE\xff", filepath.Join(folder, "flange"), "flange" + extension, strings.Repeat("x", 200), "%2e%2e%2fflange",
+	} {
+		if _, err := h.Inspect(t.Context(), name, noise(1)); !errors.Is(err, ErrUnknown) {
+			t.Errorf("%q: %v", name, err)
+		}
+		if _, err := h.Card(name); !errors.Is(err, ErrUnknown) {
+			t.Errorf("card of %q: %v", name, err)
+		}
+		if err := h.Check(name); !errors.Is(err, ErrUnknown) {
+			t.Errorf("check of %q: %v", name, err)
+		}
+	}
+	if cards, err := h.Cards(); err != nil || len(cards) != 1 || cards[0].Name != "flange" {
+		t.Errorf("%v, %v", cards, err)
+	}
+	for _, sources := range [][]string{{filepath.Join(folder, "none")}, {filepath.Join(folder, ".hidden"+extension)}, {original, original}} {
+		if _, err := New(Options{Sources: sources}); err == nil {
+			t.Errorf("%v makes a host", sources)
+		}
+	}
+}
+
+// A gated engine's programs wait before each run until they may go.
+type gated struct {
+	engine.Engine
+	entered chan struct{} // a value for each run that waits
+	open    chan struct{} // closed: all may go
+}
+
+func newGate(t *testing.T) *gated {
+	t.Helper()
+	e, err := destseg.NewEngine("auto")
+	if err != nil {
+		t.Fatal(err)
+	}
+	return &gated{e, make(chan struct{}, 1000), make(chan struct{})}
+}
+
+func (g *gated) Compile(net *graph.Graph, o engine.Options) (engine.Program, error) {
+	p, err := g.Engine.Compile(net, o)
+	return &gatedProgram{p, g}, err
+}
+
+type gatedProgram struct {
+	engine.Program
+	gate *gated
+}
+
+func (p *gatedProgram) Run() error {
+	p.gate.entered <- struct{}{}
+	<-p.gate.open
+	return p.Program.Run()
+}
+
+// TestReload replaces a detector's file while it is used.
+func TestReload(t *testing.T) {
+	if err := changedFile(); err != nil {
+		t.Fatal(err)
+	}
+	folder, gate := folderOf(t, "flange"), newGate(t)
+	path := filepath.Join(folder, "flange"+extension)
+	h := newHost(t, Options{Sources: []string{folder}, Queue: 10, Options: []destseg.Option{destseg.WithEngine(gate)}})
+	thresholds := make(chan float64)
+	inspect := func() {
+		result, err := h.Inspect(t.Context(), "flange", noise(1))
+		if err != nil {
+			t.Error(err)
+			thresholds <- 0
+			return
+		}
+		thresholds <- result.Threshold
+	}
+	want := func(threshold float64) {
+		t.Helper()
+		if got := <-thresholds; got != threshold {
+			t.Errorf("threshold %v, want %v", got, threshold)
+		}
+	}
+	go inspect()
+	<-gate.entered // on the old one
+	put(t, changed, path)
+	if err := h.Load(t.Context(), "flange"); err != nil {
+		t.Fatal(err)
+	}
+	if s := h.Stats(); s.Loaded != 2 {
+		t.Errorf("%d detectors while the old one is used and the new one is there", s.Loaded)
+	}
+	close(gate.open)
+	want(0.5)
+	go inspect()
+	want(0.25)
+	if s := h.Stats(); s.Loaded != 1 || s.Loads != 2 {
+		t.Errorf("%d detectors after the old one is done with, %d loads", s.Loaded, s.Loads)
+	}
+
+	// A replacement that can't be used does not take the place of one that can.
+	broken := filepath.Join(t.TempDir(), "broken")
+	if err := os.WriteFile(broken, []byte("no detector"), 0o666); err != nil {
+		t.Fatal(err)
+	}
+	put(t, broken, path)
+	for range 2 {
+		go inspect()
+		want(0.25)
+	}
+	if card, err := h.Card("flange"); err != nil || card.State != api.Ready || card.Error != destseg.ErrNotDetector.Error() {
+		t.Errorf("%+v, %v", card, err)
+	}
+	if s := h.Stats(); s.Failures != 1 {
+		t.Errorf("tried %d times", s.Failures)
+	}
+	put(t, original, path)
+	go inspect()
+	want(0.5)
+	if card, err := h.Card("flange"); err != nil || card.Error != "" {
+		t.Errorf("%+v, %v", card, err)
+	}
+
+	if err := os.Remove(path); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := h.Inspect(t.Context(), "flange", noise(1)); !errors.Is(err, ErrUnknown) {
+		t.Error(err)
+	}
+	if s := h.Stats(); s.Loaded != 0 {
+		t.Error("a detector without a file stays in memory")
+	}
+
+	// One that was never good says so, every time.
+	put(t, broken, path)
+	for range 2 {
+		if _, err := h.Inspect(t.Context(), "flange", noise(1)); !errors.Is(err, ErrUnusable) || !errors.Is(err, destseg.ErrNotDetector) {
+			t.Error(err)
+		}
+	}
+	if s := h.Stats(); s.Failures != 2 {
+		t.Errorf("tried %d times", s.Failures)
+	}
+}
+
+// TestEviction checks that the memory limit is kept and the least recently used goes.
+func TestEviction(t *testing.T) {
+	one := newHost(t, Options{Sources: []string{original}})
+	if err := one.Load(t.Context(), "original"); err != nil {
+		t.Fatal(err)
+	}
+	size := one.Stats().Memory
+
+	folder := folderOf(t, "a", "b", "c")
+	info, err := os.Stat(original)
+	if err != nil {
+		t.Fatal(err)
+	}
+	limit := 2*max(size, info.Size()) + size/2
+	h := newHost(t, Options{Sources: []string{folder}, Memory: limit})
+	for i, step := range []struct{ name, loaded string }{
+		{"a", "a"}, {"b", "ab"}, {"a", "ab"}, {"c", "ac"}, {"b", "bc"}, {"b", "bc"},
+	} {
+		if _, err := h.Inspect(t.Context(), step.name, noise(1)); err != nil {
+			t.Fatal(err)
+		}
+		cards, err := h.Cards()
+		if err != nil {
+			t.Fatal(err)
+		}
+		var loaded strings.Builder
+		for _, c := range cards {
+			if c.State == api.Ready {
+				loaded.WriteString(c.Name)
+			}
+		}
+		if loaded.String() != step.loaded {
+			t.Errorf("step %d: %s are loaded, want %s", i, loaded.String(), step.loaded)
+		}
+		if s := h.Stats(); s.Memory > limit {
+			t.Errorf("step %d: %d bytes, the limit is %d", i, s.Memory, limit)
+		}
+	}
+	if s := h.Stats(); s.Evicted != 2 {
+		t.Errorf("%d evicted", s.Evicted)
+	}
+
+	small := newHost(t, Options{Sources: []string{folder}, Memory: size - 1})
+	if _, err := small.Inspect(t.Context(), "a", noise(1)); !errors.Is(err, ErrUnusable) || !strings.Contains(err.Error(), "raise it") {
+		t.Error(err)
+	}
+}
+
+// TestQueue fills all places.
+func TestQueue(t *testing.T) {
+	gate := newGate(t)
+	h := newHost(t, Options{Sources: []string{original}, Queue: 3, Options: []destseg.Option{destseg.WithEngine(gate)}})
+	places := h.Stats().Places
+	outcomes := make(chan error, places)
+	for i := range places {
+		go func() {
+			_, err := h.Inspect(t.Context(), "original", noise(uint64(i)))
+			outcomes <- err
+		}()
+	}
+	<-gate.entered
+	for s := h.Stats(); s.Waiting != 3 || s.Working != places-3; s = h.Stats() {
+		time.Sleep(time.Millisecond)
+	}
+	_, err := h.Inspect(t.Context(), "original", noise(1))
+	var busy *BusyError
+	if !errors.As(err, &busy) || busy.RetryAfter < time.Second {
+		t.Errorf("a picture too many: %v", err)
+	}
+	if err := h.Full(); !errors.As(err, &busy) {
+		t.Error(err)
+	}
+	close(gate.open)
+	for range places {
+		if err := <-outcomes; err != nil {
+			t.Error(err)
+		}
+	}
+	if err := h.Full(); err != nil {
+		t.Error(err)
+	}
+}
+
+// TestQueueContext checks that who does not wait any longer leaves the queue.
+func TestQueueContext(t *testing.T) {
+	h := newHost(t, Options{Sources: []string{original}, Queue: 1})
+	var working []*Place
+	for range cap(h.queue.turns) {
+		p, err := h.Enter()
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := p.Begin(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		working = append(working, p)
+	}
+	gone := errors.New("gone")
+	ctx, cancel := context.WithCancelCause(t.Context())
+	cancel(gone)
+	for range 3 {
+		if _, err := h.Inspect(ctx, "original", noise(1)); err != gone {
+			t.Errorf("%v, want the cause", err)
+		}
+	}
+	for _, p := range working {
+		p.Leave()
+	}
+	if s := h.Stats(); s.Waiting+s.Working != 0 {
+		t.Errorf("%+v", s)
+	}
+	if _, err := h.Inspect(ctx, "original", noise(1)); err != nil && err != gone {
+		t.Error(err)
+	}
+}
+
+// TestClose checks that what was accepted is finished.
+func TestClose(t *testing.T) {
+	gate := newGate(t)
+	h := newHost(t, Options{Sources: []string{original}, Queue: 5, Options: []destseg.Option{destseg.WithEngine(gate)}})
+	const pictures = 4
+	outcomes := make(chan error, pictures)
+	for i := range pictures {
+		go func() {
+			_, err := h.Inspect(t.Context(), "original", noise(uint64(i)))
+			outcomes <- err
+		}()
+	}
+	<-gate.entered
+	for s := h.Stats(); s.Waiting+s.Working < pictures; s = h.Stats() {
+		time.Sleep(time.Millisecond)
+	}
+	closed := make(chan error)
+	go func() { closed <- h.Close() }()
+	for h.Full() == nil {
+		time.Sleep(time.Millisecond)
+	}
+	if _, err := h.Inspect(t.Context(), "original", noise(1)); !errors.Is(err, ErrClosed) {
+		t.Error(err)
+	}
+	select {
+	case <-closed:
+		t.Error("closed while pictures were inspected")
+	default:
+	}
+	close(gate.open)
+	for range pictures {
+		if err := <-outcomes; err != nil {
+			t.Error(err)
+		}
+	}
+	if err := <-closed; err != nil {
+		t.Error(err)
+	}
+	if err := h.Load(t.Context(), "original"); !errors.Is(err, ErrClosed) {
+		t.Error(err)
+	}
+}
+
+// TestTurmoil inspects, replaces, evicts and unloads all at once. Every result must be
+// that of one of the detectors there were.
+func TestTurmoil(t *testing.T) {
+	if err := changedFile(); err != nil {
+		t.Fatal(err)
+	}
+	names := []string{"a", "b", "c"}
+	folder := folderOf(t, names...)
+	h := newHost(t, Options{Sources: []string{folder}, Queue: 1000, Batch: 2, Wait: time.Millisecond, Memory: 900 << 20})
+	reference, err := destseg.Open(original, destseg.WithPrecision(engine.Float32))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer reference.Close()
+	scores := make([]float64, 5)
+	for i := range scores {
+		in, err := reference.InspectRGB(noise(uint64(i)))
+		if err != nil {
+			t.Fatal(err)
+		}
+		scores[i] = in.Score
+	}
+	rounds := 5
+	if testing.Short() {
+		rounds = 2
+	}
+	var all sync.WaitGroup
+	for worker := range 6 {
+		all.Go(func() {
+			for i := range rounds {
+				which := (worker + i) % len(scores)
+				got, err := h.Inspect(t.Context(), names[(worker*i)%len(names)], noise(uint64(which)))
+				if err != nil {
+					t.Error(err)
+				} else if got.Score != scores[which] || got.Threshold != 0.5 && got.Threshold != 0.25 {
+					t.Errorf("score %v, want %v, threshold %v", got.Score, scores[which], got.Threshold)
+				}
+			}
+		})
+	}
+	all.Go(func() {
+		for i := range rounds {
+			put(t, []string{changed, original}[i%2], filepath.Join(folder, "b"+extension))
+			if err := h.Unload("c"); err != nil {
+				t.Error(err)
+			}
+			time.Sleep(20 * time.Millisecond)
+		}
+	})
+	all.Wait()
+}
