@@ -36,6 +36,7 @@ type serveOptions struct {
 	pixels               int
 	receive, decode      time.Duration
 	answer, grace        time.Duration
+	watch                watchOptions
 	logFormat            string
 	verbose              bool
 	computing
@@ -47,6 +48,7 @@ func newServe(c *console) *cobra.Command {
 		listen: "127.0.0.1:8080", queue: 64, batchWait: 2 * time.Millisecond, memory: 2 << 30,
 		body: limits.Body, bodies: limits.Bodies, pixels: int(limits.Pixels),
 		receive: limits.Receive, decode: limits.Decode, answer: limits.Answer, grace: 90 * time.Second,
+		watch:     watchOptions{settle: 500 * time.Millisecond, patience: 10 * time.Second, poll: 2 * time.Second, giveUp: 72 * time.Hour},
 		logFormat: "text",
 	}
 	command := &cobra.Command{
@@ -61,6 +63,9 @@ read when the first picture for it comes, and anew when its file is replaced.
 /openapi.json describes the interface, /metrics is for Prometheus, /healthz and
 /readyz are for whoever starts and watches the program.
 
+--watch inspects the pictures of a folder as cameras put them there, and --webhook
+tells another program of the results. A restart neither repeats nor forgets.
+
 It listens to this machine alone. To be reached from others it needs tokens, or to
 be told that anyone may use it (--anyone). A file of tokens holds in each line a
 right, read or admin, a space and a token; one of each may stand in the variables
@@ -71,6 +76,9 @@ Ctrl-C or SIGTERM ends it: what was accepted is finished first.`,
   destseg serve parts.safetensors --listen :8443 --tokens tokens --tls-cert cert.pem --tls-key key.pem`,
 		Args: arguments("DETECTOR…"),
 		RunE: func(command *cobra.Command, args []string) error {
+			if err := o.watch.check(command.Flags()); err != nil {
+				return err
+			}
 			return o.run(command.Context(), c, args)
 		},
 	}
@@ -92,6 +100,7 @@ Ctrl-C or SIGTERM ends it: what was accepted is finished first.`,
 	durationFlag(f, &o.decode, "decode-time", "in which a picture must be decoded")
 	durationFlag(f, &o.answer, "answer-time", "in which a picture must be inspected, waiting included")
 	durationFlag(f, &o.grace, "grace", "to finish what was accepted when the service ends")
+	o.watch.flags(f)
 	choiceFlag(f, &o.logFormat, "log", "KIND", "of log lines: text or json", "text", "json")
 	f.BoolVar(&o.verbose, "verbose", false, "log every request")
 	computingFlags(f, &o.computing)
@@ -154,18 +163,23 @@ func (o serveOptions) run(ctx context.Context, c *console, sources []string) err
 	if !tokens.Empty() && secure == nil && !listener.Addr().(*net.TCPAddr).IP.IsLoopback() {
 		c.note("Tokens travel in the clear: give --tls-cert and --tls-key unless a proxy in front does TLS.")
 	}
-	server := serve.New(serve.Config{
+	config := serve.Config{
 		Host: h, Tokens: tokens, Log: log,
 		Limits: serve.Limits{
 			Body: o.body, Bodies: o.bodies, Pixels: int64(o.pixels), Receive: o.receive, Decode: o.decode, Answer: o.answer,
 		},
-	})
+	}
+	server := serve.New(config)
+	watching, err := o.startWatching(ctx, h, server.Service(), config.Recorder, log)
+	if err != nil {
+		return errors.Join(err, listener.Close(), h.Close())
+	}
 	scheme := "http"
 	if secure != nil {
 		scheme = "https"
 	}
 	c.note("Listening on %s://%s", scheme, listener.Addr())
-	return errors.Join(server.Serve(ctx, listener, secure, o.grace), h.Close())
+	return errors.Join(server.Serve(watching.ctx, listener, secure, o.grace), watching.end(), h.Close())
 }
 
 // readTokens reads the file of tokens and the environment.

@@ -65,7 +65,7 @@ func (w *watcher) inspect(ctx context.Context, c *candidate) {
 	if r.Error != "" {
 		log.Warn("the picture can't be inspected", "id", r.ID, "error", r.Error)
 	} else {
-		log.Info("inspected", "id", r.ID, "verdict", r.Verdict, "score", r.Score)
+		log.Debug("done", "id", r.ID, "verdict", r.Verdict, "score", r.Score)
 	}
 	c.ended = finished
 }
