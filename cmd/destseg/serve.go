@@ -73,6 +73,7 @@ right, read or admin, a space and a token; one of each may stand in the variable
 
 Ctrl-C or SIGTERM ends it: what was accepted is finished first.`,
 		Example: `  destseg serve detectors/
+  destseg serve parts.safetensors --watch /srv/camera --watch-move --webhook http://line-3/rejects
   destseg serve parts.safetensors --listen :8443 --tokens tokens --tls-cert cert.pem --tls-key key.pem`,
 		Args: arguments("DETECTOR…"),
 		RunE: func(command *cobra.Command, args []string) error {

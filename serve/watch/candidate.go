@@ -54,8 +54,7 @@ const (
 func (w *watcher) observe(f file, touched bool) {
 	now := time.Now()
 	c := w.candidates[f.path]
-	if e, ok := w.journal.get(f.path); ok && e.version == f.version && e.To == "" && (c == nil || !c.busy) {
-		delete(w.candidates, f.path)
+	if e, ok := w.journal.get(f.path); ok && e.version == f.version && e.To == "" && c == nil {
 		return
 	}
 	switch {

@@ -26,10 +26,17 @@ var (
 func (w *watcher) inspect(ctx context.Context, c *candidate) {
 	log := w.log.With("picture", c.path)
 	if e, ok := w.journal.get(c.path); ok && e.version == c.version {
-		// Only moving it was left to do, or nothing.
 		c.ended = finished
-		if err := w.move(e); err != nil {
-			log.Error("the picture could not be moved; trying again", "to", e.To, "error", err)
+		if err := w.done(e); err != nil {
+			log.Error("the picture is inspected and could not be put away; trying again", "to", e.To, "error", err)
+			c.ended = failed
+		}
+		return
+	}
+	if w.known(c.file) {
+		c.ended = finished
+		if err := w.done(entry{Path: c.path, version: c.version, ID: w.id(c.file)}); err != nil {
+			log.Error("the journal can't be written; trying again", "error", err)
 			c.ended = failed
 		}
 		return
@@ -73,7 +80,10 @@ func (w *watcher) inspect(ctx context.Context, c *candidate) {
 // judge reads a picture and has it inspected. The result is there even with an error that
 // is the picture's.
 func (w *watcher) judge(ctx context.Context, c *candidate) (Result, error) {
-	r := Result{ID: w.id(c.file), Time: c.since, Source: c.path, Picture: c.path}
+	r := Result{
+		ID: w.id(c.file), Time: c.since, Source: c.path, Picture: c.path,
+		Bytes: c.Size, Modified: time.Unix(0, c.version.Modified).UTC(),
+	}
 	data, err := w.read(c.file)
 	if err != nil {
 		return r, err
@@ -124,7 +134,7 @@ func (w *watcher) id(f file) string {
 func (w *watcher) finish(f file, r *Result) error {
 	w.finishing.Lock() // so that no two pictures get the same place
 	defer w.finishing.Unlock()
-	e := entry{Path: f.path, version: f.version}
+	e := entry{Path: f.path, version: f.version, ID: r.ID}
 	if w.Move {
 		var err error
 		if e.To, err = w.free(r.folder()+"/"+f.path, r.ID); err != nil {
@@ -132,18 +142,28 @@ func (w *watcher) finish(f file, r *Result) error {
 		}
 		r.Picture = e.To
 	}
+	if w.outbox != nil {
+		if err := w.outbox.prepare(*r); err != nil {
+			return err
+		}
+	}
 	if w.Results {
 		if err := r.write(filepath.Join(w.Dir, filepath.FromSlash(r.Picture))); err != nil {
 			return err
 		}
 	}
-	if w.outbox != nil {
-		if err := w.outbox.add(*r); err != nil {
-			return err
-		}
-	}
+	return w.done(e)
+}
+
+// done notes that a picture is done with, and does what was to wait for that.
+func (w *watcher) done(e entry) error {
 	if err := w.journal.add(e); err != nil {
 		return err
+	}
+	if w.outbox != nil {
+		if err := w.outbox.release(e.ID); err != nil {
+			return err
+		}
 	}
 	return w.move(e)
 }

@@ -29,6 +29,7 @@ type journal struct {
 type entry struct {
 	Path string `json:"path"` // below Dir, with slashes
 	version
+	ID string `json:"id"`           // of its result
 	To string `json:"to,omitempty"` // where it is to be moved: below Dir, with slashes
 }
 
@@ -59,6 +60,17 @@ func parseJournal(text []byte) map[string]entry {
 		}
 	}
 	return entries
+}
+
+// ids lists the results of all that is done with.
+func (j *journal) ids() map[string]bool {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	ids := make(map[string]bool, len(j.entries))
+	for _, e := range j.entries {
+		ids[e.ID] = true
+	}
+	return ids
 }
 
 func (j *journal) get(path string) (entry, bool) {

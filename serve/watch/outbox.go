@@ -21,7 +21,9 @@ import (
 
 // An outbox holds events until they are acknowledged, each in a file of its own under the
 // name of its ID, so that a process that was killed delivers them when it starts again.
-// What nobody acknowledges in time goes to a folder of its own.
+// An event is prepared before the journal knows that its picture is done with, and
+// released after it, so that one that is made again was never sent. What nobody
+// acknowledges in time goes to a folder of its own.
 type outbox struct {
 	Webhook
 	log           *slog.Logger
@@ -44,14 +46,16 @@ type event struct {
 
 const (
 	eventEnding    = ".json"
+	preparedEnding = ".prepared"
 	deliveries     = 4 // at a time
 	giveUp         = 3 * 24 * time.Hour
 	firstBackoff   = time.Second
 	longestBackoff = 5 * time.Minute
 )
 
-// openOutbox finds the events that have not been delivered.
-func openOutbox(state string, h Webhook, log *slog.Logger) (*outbox, error) {
+// openOutbox finds the events that have not been delivered; done says of which the
+// journal knows.
+func openOutbox(state string, h Webhook, done map[string]bool, log *slog.Logger) (*outbox, error) {
 	if err := h.check(); err != nil {
 		return nil, err
 	}
@@ -79,6 +83,12 @@ func openOutbox(state string, h Webhook, log *slog.Logger) (*outbox, error) {
 			os.Remove(filepath.Join(o.waiting, e.Name())) // half-written; its picture is not done with
 			continue
 		}
+		if id, ok := strings.CutSuffix(e.Name(), preparedEnding); ok && done[id] {
+			if err := o.release(id); err != nil {
+				return nil, err
+			}
+			continue
+		}
 		id, ok := strings.CutSuffix(e.Name(), eventEnding)
 		if !ok {
 			continue
@@ -94,8 +104,8 @@ func openOutbox(state string, h Webhook, log *slog.Logger) (*outbox, error) {
 
 func (o *outbox) file(id string) string { return filepath.Join(o.waiting, id+eventEnding) }
 
-// add puts the event of a result into the outbox; when it returns, that is on the disk.
-func (o *outbox) add(r Result) error {
+// prepare writes the event of a result; when it returns, that is on the disk.
+func (o *outbox) prepare(r Result) error {
 	kind := "picture.inspected"
 	if r.Error != "" {
 		kind = "picture.failed"
@@ -108,17 +118,23 @@ func (o *outbox) add(r Result) error {
 	if err != nil {
 		return err
 	}
-	if err := wholefile.Write(o.file(r.ID), func(w io.Writer) error {
+	return wholefile.Write(filepath.Join(o.waiting, r.ID+preparedEnding), func(w io.Writer) error {
 		_, err := w.Write(body)
 		return err
-	}); err != nil {
+	})
+}
+
+// release lets a prepared event be sent. If there is none, it was released before.
+func (o *outbox) release(id string) error {
+	if err := os.Rename(filepath.Join(o.waiting, id+preparedEnding), o.file(id)); err != nil {
+		if errors.Is(err, fs.ErrNotExist) {
+			return nil
+		}
 		return err
 	}
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	if o.events[r.ID] == nil {
-		o.events[r.ID] = &event{id: r.ID, created: time.Now()}
-	}
+	o.events[id] = &event{id: id, created: time.Now()}
 	select {
 	case o.wake <- struct{}{}:
 	default:

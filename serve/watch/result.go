@@ -21,11 +21,13 @@ const ResultEnding = ".destseg.json"
 
 // A Result is what came of a picture: the fields of an inspection, or an error.
 type Result struct {
-	ID      string    `json:"id"`
-	Time    time.Time `json:"time"`    // when the picture was first seen as it is
-	Source  string    `json:"source"`  // where it was: the path below the folder, with slashes
-	Picture string    `json:"picture"` // where it is now
-	Error   string    `json:"error,omitempty"`
+	ID       string    `json:"id"`
+	Time     time.Time `json:"time"`     // when the picture was first seen as it is
+	Source   string    `json:"source"`   // where it was: the path below the folder, with slashes
+	Picture  string    `json:"picture"`  // where it is now
+	Bytes    int64     `json:"bytes"`    // size of the picture's file
+	Modified time.Time `json:"modified"` // when the file was changed last
+	Error    string    `json:"error,omitempty"`
 	*api.Inspection
 }
 
@@ -63,6 +65,23 @@ func (r Result) write(picture string) error {
 	})
 }
 
+// known reports whether the result of a picture lies beside it, whoever put both there: a
+// process whose journal is lost, or one that moved them.
+func (w *watcher) known(f file) bool {
+	r, err := readResult(filepath.Join(w.Dir, filepath.FromSlash(f.path)))
+	return err == nil && r.Picture == f.path && version{r.Bytes, r.Modified.UnixNano()} == f.version
+}
+
+// readResult reads what lies beside a picture.
+func readResult(picture string) (Result, error) {
+	var r Result
+	text, err := os.ReadFile(picture + ResultEnding)
+	if err == nil {
+		err = json.Unmarshal(text, &r)
+	}
+	return r, err
+}
+
 // free returns a path below Dir at which there is neither a picture nor the result of
 // another one than that of the ID: below itself, or with a number.
 func (w *watcher) free(below, id string) (string, error) {
@@ -85,12 +104,8 @@ func (w *watcher) taken(below, id string) (bool, error) {
 	if _, err := os.Lstat(picture); !errors.Is(err, fs.ErrNotExist) {
 		return true, err
 	}
-	text, err := os.ReadFile(picture + ResultEnding)
-	if errors.Is(err, fs.ErrNotExist) {
-		return false, nil
-	}
-	var r struct{ ID string }
-	return err != nil || json.Unmarshal(text, &r) != nil || r.ID != id, nil
+	r, err := readResult(picture)
+	return !errors.Is(err, fs.ErrNotExist) && (err != nil || r.ID != id), nil
 }
 
 // move brings a picture that is done with to its place, if it has one, and lets the

@@ -24,13 +24,14 @@ type scanner struct {
 	events  *fsnotify.Watcher // nil: the system tells nothing
 
 	// Of the goroutine that looks through the folder.
-	folder os.FileInfo // Dir when it was last looked through
-	silent bool        // it was said that the folder can't be looked through
-	deaf   bool        // it was said that the system does not tell of all changes
+	folder os.FileInfo     // Dir when it was last looked through
+	silent bool            // it was said that the folder can't be looked through
+	deaf   bool            // it was said that the system does not tell of all changes
+	closed map[string]bool // folders of which it was said that they can't be read
 }
 
 func (w *watcher) newScanner() *scanner {
-	s := &scanner{w: w, changes: make(chan string), again: make(chan struct{}, 1)}
+	s := &scanner{w: w, changes: make(chan string), again: make(chan struct{}, 1), closed: map[string]bool{}}
 	if w.deaf {
 		return s
 	}
@@ -109,7 +110,7 @@ func (s *scanner) scan() ([]file, error) {
 }
 
 // enter lists the pictures of one folder below Dir and of those below it. Errors are
-// those of the first; what can't be read below it is looked at another time.
+// those of the first; what can't be read below it is logged.
 func (s *scanner) enter(below string, found func(file)) error {
 	folder := filepath.Join(s.w.Dir, filepath.FromSlash(below))
 	if s.events != nil && !s.deaf {
@@ -128,8 +129,15 @@ func (s *scanner) enter(below string, found func(file)) error {
 		inside := path.Join(below, entry.Name())
 		switch {
 		case entry.IsDir():
-			if !s.w.isOutput(inside) {
-				s.enter(inside, found)
+			if s.w.isOutput(inside) {
+				continue
+			}
+			switch err := s.enter(inside, found); {
+			case err == nil:
+				delete(s.closed, inside)
+			case !errors.Is(err, fs.ErrNotExist) && !s.closed[inside]:
+				s.closed[inside] = true
+				s.w.log.Error("a folder can't be read; trying again", "folder", inside, "error", err)
 			}
 		case entry.Type().IsRegular() && isPicture(entry.Name()):
 			if info, err := entry.Info(); err == nil {

@@ -11,12 +11,13 @@
 //
 // # Once
 //
-// What is done with a picture is done in this order: it is inspected, its result is
-// written, the webhook's event is put into the outbox, the journal notes that it is done,
-// and it is moved. Every step may be repeated, with the same name for the result and the
-// event, so that a program that was killed in between goes on where it was: nothing is
-// left out, and what the journal knows is not inspected again. A picture is the same as
-// long as its path, size and time of change are.
+// What is done with a picture is done in this order: it is inspected, the webhook's event
+// is prepared, the result is written, the journal notes that it is done, the event is
+// released, and the picture is moved. Every step may be repeated, with the same name for
+// the event and the result, so that a program that was killed in between goes on where it
+// was: nothing is left out, and what the journal knows, or has its result beside it, is
+// not inspected again. A picture is the same as long as its path, size and time of change
+// are.
 //
 // # Webhooks
 //
@@ -152,7 +153,7 @@ func start(c Config) (*watcher, error) {
 		return nil, err
 	}
 	if w.journal, err = openJournal(filepath.Join(c.State, "journal.jsonl")); err == nil && c.Webhook != nil {
-		w.outbox, err = openOutbox(c.State, *c.Webhook, w.log)
+		w.outbox, err = openOutbox(c.State, *c.Webhook, w.journal.ids(), w.log)
 	}
 	if err != nil {
 		w.lock.release()

@@ -3,7 +3,6 @@ package watch
 import (
 	"bytes"
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"image"
@@ -180,15 +179,6 @@ func (r *running) result(path string) Result {
 	return result
 }
 
-func readResult(picture string) (Result, error) {
-	var r Result
-	text, err := os.ReadFile(picture + ResultEnding)
-	if err == nil {
-		err = json.Unmarshal(text, &r)
-	}
-	return r, err
-}
-
 // visible lists the files below a folder, but hidden ones.
 func visible(t *testing.T, dir string) []string {
 	t.Helper()
@@ -313,6 +303,7 @@ func TestWatch(t *testing.T) {
 }
 
 func TestMove(t *testing.T) {
+	t.Parallel()
 	dir := t.TempDir()
 	put(t, dir, "ok/taken.png", drawing(t, good)) // of an earlier day
 	put(t, dir, "taken.png", drawing(t, good))
@@ -356,9 +347,41 @@ func TestMove(t *testing.T) {
 	}
 }
 
+// TestResultsRemember checks that pictures whose result lies beside them are done with,
+// even where the journal is lost or they were moved.
+func TestResultsRemember(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	put(t, dir, "a.png", drawing(t, good))
+	put(t, dir, "b.png", drawing(t, bad))
+	var c colourist
+	r := watch(t, Config{Dir: dir, Inspect: c.inspect, Results: true, Move: true})
+	eventually(t, "both are moved", func() bool { return len(visible(t, dir)) == 4 && r.result("ok/a.png").ID != r.result("ng/b.png").ID })
+	r.stop()
+	put(t, dir, "c.png", drawing(t, good))
+	r = watch(t, Config{Dir: dir, Inspect: c.inspect, Results: true})
+	r.result("c.png")
+	r.stop()
+	if err := os.RemoveAll(filepath.Join(dir, ".destseg")); err != nil {
+		t.Fatal(err)
+	}
+	put(t, dir, "ng/b.png", append(drawing(t, bad), 0)) // another picture beside an old result
+	put(t, dir, "d.png", drawing(t, good))
+	r = watch(t, Config{Dir: dir, Inspect: c.inspect, Results: true})
+	r.result("d.png")
+	eventually(t, "the other picture is inspected", func() bool { return c.count("ng/b.png") == 1 })
+	r.stop()
+	for path, want := range map[string]int{"a.png": 1, "b.png": 1, "c.png": 1, "d.png": 1, "ok/a.png": 0, "ng/b.png": 1} {
+		if got := c.count(path); got != want {
+			t.Errorf("%s was inspected %d times, want %d", path, got, want)
+		}
+	}
+}
+
 // TestMoveLater checks that a picture whose move was still to be done when the process
 // ended is moved and not inspected.
 func TestMoveLater(t *testing.T) {
+	t.Parallel()
 	dir := t.TempDir()
 	put(t, dir, "x.png", drawing(t, good))
 	info, err := os.Stat(filepath.Join(dir, "x.png"))
@@ -391,6 +414,7 @@ func TestMoveLater(t *testing.T) {
 // TestReplacedBeforeMove checks that a picture that takes the place of one done with is
 // not taken for it.
 func TestReplacedBeforeMove(t *testing.T) {
+	t.Parallel()
 	dir := t.TempDir()
 	put(t, dir, "x.png", drawing(t, good))
 	var c colourist
@@ -414,6 +438,7 @@ func TestReplacedBeforeMove(t *testing.T) {
 // TestBounds checks that no more pictures than workers are in work, and that what fails
 // is tried again until it does not.
 func TestBounds(t *testing.T) {
+	t.Parallel()
 	dir := t.TempDir()
 	const pictures, workers = 30, 3
 	for i := range pictures {
@@ -443,6 +468,7 @@ func TestBounds(t *testing.T) {
 
 // TestEnd checks that a picture in work when watching ends is finished.
 func TestEnd(t *testing.T) {
+	t.Parallel()
 	dir := t.TempDir()
 	put(t, dir, "x.png", drawing(t, good))
 	c := colourist{block: make(chan struct{})}
@@ -460,6 +486,7 @@ func TestEnd(t *testing.T) {
 
 // TestStart checks what watching is refused for.
 func TestStart(t *testing.T) {
+	t.Parallel()
 	dir := t.TempDir()
 	var c colourist
 	r := watch(t, Config{Dir: dir, Inspect: c.inspect})
@@ -490,6 +517,7 @@ func TestStart(t *testing.T) {
 
 // TestTooLarge checks that a file beyond the limit is not read.
 func TestTooLarge(t *testing.T) {
+	t.Parallel()
 	dir := t.TempDir()
 	put(t, dir, "x.png", drawing(t, good))
 	var c colourist

@@ -220,6 +220,7 @@ func TestWebhook(t *testing.T) {
 // TestWebhookHeldUp checks that an event that is refused alone holds up no other, and that
 // a receiver that is down is not asked by every event.
 func TestWebhookHeldUp(t *testing.T) {
+	t.Parallel()
 	var poison string
 	down := true
 	receiver := &receiver{t: t, secret: testSecret}
@@ -271,6 +272,7 @@ func TestWebhookHeldUp(t *testing.T) {
 // TestWebhookRestart checks that events survive the process, and that what nobody takes
 // is put away.
 func TestWebhookRestart(t *testing.T) {
+	t.Parallel()
 	dir := t.TempDir()
 	put(t, dir, "x.png", drawing(t, good))
 	closed := httptest.NewServer(http.NotFoundHandler())
