@@ -121,7 +121,7 @@ func TestServeWatch(t *testing.T) {
 		_, err := os.Stat(broken)
 		return err == nil
 	})
-	if text, err := os.ReadFile(broken + watch.ResultEnding); err != nil || !strings.Contains(string(text), `"error": "unusable picture`) {
+	if text, err := os.ReadFile(broken + watch.ResultEnding); err != nil || !strings.Contains(string(text), `"error":"unusable picture`) {
 		t.Errorf("%s, %v", text, err)
 	}
 	told := map[string]bool{}

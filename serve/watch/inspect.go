@@ -81,7 +81,7 @@ func (w *watcher) inspect(ctx context.Context, c *candidate) {
 // is the picture's.
 func (w *watcher) judge(ctx context.Context, c *candidate) (Result, error) {
 	r := Result{
-		ID: w.id(c.file), Time: c.since, Source: c.path, Picture: c.path,
+		ID: w.id(c.file), Time: c.since.UTC(), Source: c.path, Picture: c.path,
 		Bytes: c.Size, Modified: time.Unix(0, c.version.Modified).UTC(),
 	}
 	data, err := w.read(c.file)

@@ -196,6 +196,9 @@ func (o *outbox) deliver(ctx context.Context) {
 			no := (*answer)(nil)
 			switch {
 			case s.err == nil:
+				if trouble > 0 {
+					o.log.Info("the webhook takes events again")
+				}
 				trouble = 0
 				o.remove(s.e)
 			case !errors.As(s.err, &no) || no.rejected():
@@ -210,7 +213,7 @@ func (o *outbox) deliver(ctx context.Context) {
 				pause = time.Now().Add(max(backoff(o.first, o.longest, trouble), no.after))
 				trouble++
 				if trouble == 1 {
-					o.log.Warn("the webhook can't be reached; events wait in the outbox", "answer", s.err)
+					o.log.Warn("the webhook takes no events; they wait in the outbox", "answer", s.err)
 				}
 				for _, e := range o.inOrder() {
 					o.bury(e)

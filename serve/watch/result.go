@@ -59,7 +59,6 @@ func (r Result) write(picture string) error {
 	}
 	return wholefile.Write(picture+ResultEnding, func(to io.Writer) error {
 		encoder := json.NewEncoder(to)
-		encoder.SetIndent("", "  ")
 		encoder.SetEscapeHTML(false)
 		return encoder.Encode(r)
 	})
