@@ -100,18 +100,23 @@ func (s *Server) recovered(h http.Handler) http.Handler {
 // service that asks for no token would answer it.
 func (s *Server) limited(h http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if s.config.Tokens.Empty() && reachedByLoopback(r) && !namesLoopback(r.Host) {
+		control := http.NewResponseController(w)
+		withBody := r.Body != nil && r.Body != http.NoBody
+		if withBody {
+			// First of all, since what is refused is received to its end too, within bounds.
+			// It fails for connections of tests alone.
+			control.SetReadDeadline(time.Now().Add(s.config.Limits.Receive))
+		}
+		switch {
+		case s.config.Tokens.Empty() && reachedByLoopback(r) && !namesLoopback(r.Host):
 			plainProblem(http.StatusMisdirectedRequest, "without tokens the service answers to localhost only").write(w, r)
 			return
-		}
-		if r.Body != nil && r.Body != http.NoBody {
-			control := http.NewResponseController(w)
-			if err := control.SetReadDeadline(time.Now().Add(s.config.Limits.Receive)); err == nil {
-				defer control.SetReadDeadline(time.Time{})
-				r.Body = &timedBody{ReadCloser: http.MaxBytesReader(w, r.Body, s.config.Limits.Body), control: control}
-			} else {
-				r.Body = http.MaxBytesReader(w, r.Body, s.config.Limits.Body)
-			}
+		case r.ContentLength > s.config.Limits.Body:
+			w.Header().Set("Connection", "close") // rather than receive what nobody reads
+			problemOf(&http.MaxBytesError{Limit: s.config.Limits.Body}).write(w, r)
+			return
+		case withBody:
+			r.Body = &timedBody{ReadCloser: http.MaxBytesReader(w, r.Body, s.config.Limits.Body), control: control}
 		}
 		h.ServeHTTP(w, r)
 	})

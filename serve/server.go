@@ -194,7 +194,7 @@ const (
 func (s *Server) Serve(ctx context.Context, l net.Listener, tls *tls.Config, grace time.Duration) error {
 	server := &http.Server{
 		Handler: s, TLSConfig: tls,
-		ReadHeaderTimeout: headerTime, IdleTimeout: idleTime,
+		ReadHeaderTimeout: min(headerTime, s.config.Limits.Receive), IdleTimeout: idleTime,
 		WriteTimeout:   s.config.Limits.Receive + s.config.Limits.Answer + writeTime,
 		MaxHeaderBytes: 64 << 10,
 		ErrorLog:       slog.NewLogLogger(s.config.Log.Handler(), slog.LevelWarn),

@@ -15,7 +15,6 @@ import (
 
 	"github.com/destseg/destseg"
 	"github.com/destseg/destseg/engine"
-	"github.com/destseg/destseg/graph"
 	"github.com/destseg/destseg/internal/detectortest"
 	"github.com/destseg/destseg/internal/digest"
 	"github.com/destseg/destseg/picture"
@@ -195,36 +194,13 @@ func TestNames(t *testing.T) {
 	}
 }
 
-// A gated engine's programs wait before each run until they may go.
-type gated struct {
-	engine.Engine
-	entered chan struct{} // a value for each run that waits
-	open    chan struct{} // closed: all may go
-}
-
-func newGate(t *testing.T) *gated {
+func newGate(t *testing.T) *detectortest.Gate {
 	t.Helper()
-	e, err := destseg.NewEngine("auto")
+	g, err := detectortest.NewGate()
 	if err != nil {
 		t.Fatal(err)
 	}
-	return &gated{e, make(chan struct{}, 1000), make(chan struct{})}
-}
-
-func (g *gated) Compile(net *graph.Graph, o engine.Options) (engine.Program, error) {
-	p, err := g.Engine.Compile(net, o)
-	return &gatedProgram{p, g}, err
-}
-
-type gatedProgram struct {
-	engine.Program
-	gate *gated
-}
-
-func (p *gatedProgram) Run() error {
-	p.gate.entered <- struct{}{}
-	<-p.gate.open
-	return p.Program.Run()
+	return g
 }
 
 // TestReload replaces a detector's file while it is used.
@@ -252,7 +228,7 @@ func TestReload(t *testing.T) {
 		}
 	}
 	go inspect()
-	<-gate.entered // on the old one
+	<-gate.Entered // on the old one
 	put(t, changed, path)
 	if err := h.Load(t.Context(), "flange"); err != nil {
 		t.Fatal(err)
@@ -260,7 +236,7 @@ func TestReload(t *testing.T) {
 	if s := h.Stats(); s.Loaded != 2 {
 		t.Errorf("%d detectors while the old one is used and the new one is there", s.Loaded)
 	}
-	close(gate.open)
+	gate.Open()
 	want(0.5)
 	go inspect()
 	want(0.25)
@@ -373,7 +349,7 @@ func TestQueue(t *testing.T) {
 			outcomes <- err
 		}()
 	}
-	<-gate.entered
+	<-gate.Entered
 	for s := h.Stats(); s.Waiting != 3 || s.Working != places-3; s = h.Stats() {
 		time.Sleep(time.Millisecond)
 	}
@@ -385,7 +361,7 @@ func TestQueue(t *testing.T) {
 	if err := h.Full(); !errors.As(err, &busy) {
 		t.Error(err)
 	}
-	close(gate.open)
+	gate.Open()
 	for range places {
 		if err := <-outcomes; err != nil {
 			t.Error(err)
@@ -441,7 +417,7 @@ func TestClose(t *testing.T) {
 			outcomes <- err
 		}()
 	}
-	<-gate.entered
+	<-gate.Entered
 	for s := h.Stats(); s.Waiting+s.Working < pictures; s = h.Stats() {
 		time.Sleep(time.Millisecond)
 	}
@@ -458,7 +434,7 @@ func TestClose(t *testing.T) {
 		t.Error("closed while pictures were inspected")
 	default:
 	}
-	close(gate.open)
+	gate.Open()
 	for range pictures {
 		if err := <-outcomes; err != nil {
 			t.Error(err)
