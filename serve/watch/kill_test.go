@@ -82,9 +82,9 @@ func TestKill(t *testing.T) {
 			put(t, dir, fmt.Sprintf("%03d.png", pictures), drawing(t, good))
 			pictures++
 		}
+		before, _ := os.ReadFile(dir + ".calls")
 		p := start()
 		// Killed at any moment after the first picture is in work.
-		before, _ := os.ReadFile(dir + ".calls")
 		eventually(t, "it works", func() bool {
 			calls, _ := os.ReadFile(dir + ".calls")
 			return len(calls) > len(before)
