@@ -1,11 +1,10 @@
 //go:build cgo
 
-// Libdestseg is package destseg as a C library. Its interface is destseg.h, written by
-// hand; "make lib" builds it.
+// Package capi is package destseg for C. Its interface is destseg.h, written by hand.
 //
 // Nothing of Go's crosses the border: handles are numbers ([cgo.Handle]), which are never
 // used twice, pictures and results are copied, and a panic becomes an error of the call.
-package main
+package capi
 
 /*
 #include "export.h"
@@ -21,8 +20,6 @@ import (
 	"github.com/destseg/destseg"
 	"github.com/destseg/destseg/engine"
 )
-
-func main() {} // never called: a C program has its own
 
 // version is what destseg_version returns, for as long as the process lives.
 var version = C.CString(destseg.Version())
