@@ -267,7 +267,7 @@ func TestInspectConcurrently(t *testing.T) {
 					t.Error(err)
 					continue
 				}
-				got.Elapsed = want[i].Elapsed
+				got.Elapsed, got.Waited = want[i].Elapsed, want[i].Waited
 				if !reflect.DeepEqual(got, want[i]) {
 					t.Errorf("picture %d: score %v, alone %v", i, got.Score, want[i].Score)
 				}

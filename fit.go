@@ -90,7 +90,7 @@ func ramps(windows []int, size, overlap int) [][]float32 {
 // inspectScaled takes a picture at network scale through the networks, window by
 // window, and returns the maps of the whole. Where a window has no neighbour over it,
 // they are that window's own.
-func (d *Detector) inspectScaled(p *picture.RGB) (segmentation, dest coarseMap, elapsed time.Duration, err error) {
+func (d *Detector) inspectScaled(p *picture.RGB) (segmentation, dest coarseMap, times runTimes, err error) {
 	how := d.record.Preprocessing
 	overlap := how.overlap()
 	columns, rows := windows(p.Width, how.Width, overlap), windows(p.Height, how.Height, overlap)
@@ -99,7 +99,7 @@ func (d *Detector) inspectScaled(p *picture.RGB) (segmentation, dest coarseMap, 
 		err = d.runner.do(run)
 		run.segmentation.span(p.Width, p.Height)
 		run.dest.span(p.Width, p.Height)
-		return run.segmentation, run.dest, run.elapsed, err
+		return run.segmentation, run.dest, run.runTimes, err
 	}
 	whole := func() coarseMap {
 		m := newCoarseMap((columns[len(columns)-1]+how.Width)/network.MapStride, (rows[len(rows)-1]+how.Height)/network.MapStride)
@@ -116,8 +116,9 @@ func (d *Detector) inspectScaled(p *picture.RGB) (segmentation, dest coarseMap, 
 			runs[i] = d.newRun(d.normalized(p, columns[c], rows[r]))
 		}
 		if err := d.runner.do(runs...); err != nil {
-			return segmentation, dest, 0, err
+			return segmentation, dest, times, err
 		}
+		times.waited += runs[0].waited // together with the others
 		for i, run := range runs {
 			r, c := (first+i)/len(columns), (first+i)%len(columns)
 			for k, v := range run.segmentation.values {
@@ -127,14 +128,14 @@ func (d *Detector) inspectScaled(p *picture.RGB) (segmentation, dest coarseMap, 
 				dest.values[at] += weight * run.dest.values[k]
 				weights[at] += weight
 			}
-			elapsed += run.elapsed / time.Duration(run.together)
+			times.elapsed += run.elapsed / time.Duration(run.together)
 		}
 	}
 	for i, weight := range weights {
 		segmentation.values[i] /= weight
 		dest.values[i] /= weight
 	}
-	return segmentation, dest, elapsed, nil
+	return segmentation, dest, times, nil
 }
 
 // normalized returns what the networks see from a place of a picture at network scale

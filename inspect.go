@@ -42,6 +42,8 @@ type Inspection struct {
 	// run come before it; what else the processors do meanwhile, such as reading
 	// the next pictures, makes it longer.
 	Elapsed time.Duration
+	// Waited is how long it waited for other runs, and for others to go with it.
+	Waited time.Duration
 
 	scaledWidth, scaledHeight int // at network scale
 	segmentation, dest        coarseMap
@@ -167,9 +169,11 @@ func (d *Detector) InspectRGB(p *picture.RGB) (*Inspection, error) {
 		p = p.Resize(width, height)
 	}
 	var err error
-	if i.segmentation, i.dest, i.Elapsed, err = d.inspectScaled(p); err != nil {
+	var times runTimes
+	if i.segmentation, i.dest, times, err = d.inspectScaled(p); err != nil {
 		return nil, err
 	}
+	i.Elapsed, i.Waited = times.elapsed, times.waited
 	i.Score = scoreOf(i.segmentation.resize(width, height), roi)
 	i.DeSTScore = scoreOf(i.dest.resize(width, height), roi)
 	if !finite(i.Score) || !finite(i.DeSTScore) {

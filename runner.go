@@ -36,13 +36,17 @@ type runner struct {
 type run struct {
 	input              []float32 // 3×Height×Width
 	segmentation, dest coarseMap
-	elapsed            time.Duration // of the run, from writing the input to having the maps
-	together           int           // pictures in it
+	runTimes
+	together int // pictures in the run
 
 	arrived time.Time
 	err     error
 	done    sync.WaitGroup
 }
+
+// runTimes are how long a run took, from writing the input to having the maps, and how
+// long it was waited for.
+type runTimes struct{ elapsed, waited time.Duration }
 
 // newRun prepares a run for a normalised picture.
 func (d *Detector) newRun(input []float32) *run {
@@ -177,7 +181,8 @@ func (r *runner) execute(runs []*run) {
 	elapsed := time.Since(start)
 	r.lock.Unlock()
 	for _, one := range runs {
-		one.err, one.elapsed, one.together = err, elapsed, len(runs)
+		one.err, one.together = err, len(runs)
+		one.elapsed, one.waited = elapsed, start.Sub(one.arrived)
 		one.done.Done()
 	}
 }

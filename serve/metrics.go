@@ -55,7 +55,7 @@ func newMetrics(h *host.Host) *metrics {
 func (m *metrics) observe(in *api.Inspection) {
 	name, t := in.Detector.Name, in.Timings
 	for stage, took := range map[string]float64{
-		"read": t.Read, "decode": t.Decode, "load": t.Load, "queue": t.Queue,
+		"read": t.Read, "decode": t.Decode, "load": t.Load, "queue": t.Queue, "prepare": t.Prepare,
 		"networks": t.Networks, "regions": t.Regions, "paint": t.Paint, "total": t.Total,
 	} {
 		m.seconds.WithLabelValues(name, stage).Observe(took / 1000)

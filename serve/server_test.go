@@ -220,7 +220,7 @@ func TestInspect(t *testing.T) {
 			t.Errorf("%+v", in)
 		}
 		g := in.Timings
-		if sum := g.Read + g.Decode + g.Load + g.Queue + g.Networks + g.Regions + g.Paint; !(g.Total > 0 && g.Networks > 0 && sum <= g.Total+0.01 && sum > 0.5*g.Total) {
+		if sum := g.Read + g.Decode + g.Load + g.Queue + g.Prepare + g.Networks + g.Regions + g.Paint; !(g.Total > 0 && g.Networks > 0 && sum <= g.Total+0.01 && sum > 0.5*g.Total) {
 			t.Errorf("timings %+v sum up to %v", g, sum)
 		}
 	}

@@ -121,7 +121,7 @@ func (s *Service) inspect(ctx context.Context, place *host.Place, r Request, ent
 	painted := time.Now()
 	in.Timings = api.Timings{
 		Read: milliseconds(r.Read), Decode: milliseconds(decoded.Sub(begun)), Load: milliseconds(result.Load),
-		Queue:    milliseconds(begun.Sub(entered) + inspected.Sub(decoded) - result.Load - result.Elapsed),
+		Queue: milliseconds(begun.Sub(entered) + result.Waited), Prepare: milliseconds(result.Prepare),
 		Networks: milliseconds(result.Elapsed), Regions: milliseconds(found.Sub(inspected)), Paint: milliseconds(painted.Sub(found)),
 		Total: milliseconds(painted.Sub(r.Arrival)),
 	}

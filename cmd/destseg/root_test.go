@@ -9,7 +9,7 @@ import (
 )
 
 func TestHelp(t *testing.T) {
-	for _, name := range []string{"", "bench", "calibrate", "compare", "demo", "eval", "info", "predict", "serve", "synth", "teacher", "teacher fetch", "teacher import", "teacher info", "teacher pretrain", "train", "version"} {
+	for _, name := range []string{"", "bench", "calibrate", "compare", "demo", "eval", "info", "load", "predict", "serve", "synth", "teacher", "teacher fetch", "teacher import", "teacher info", "teacher pretrain", "train", "version"} {
 		t.Run(name, func(t *testing.T) {
 			command := strings.Fields(name)
 			o := succeed(t, append(command, "--help")...)

@@ -22,8 +22,17 @@ import (
 const tokenVariable = "DESTSEG_TOKEN"
 
 func serverFlags(f *pflag.FlagSet, server, token *string) {
-	f.StringVar(server, "server", "", "`URL` of a service that judges, as in http://localhost:8080")
+	f.StringVar(server, "server", *server, "`URL` of a service that judges, as in http://localhost:8080")
 	f.StringVar(token, "token-file", "", "`FILE` with the token that it needs")
+}
+
+// readToken reads a token from a file, or else from the environment.
+func readToken(path string) (string, error) {
+	if path == "" {
+		return os.Getenv(tokenVariable), nil
+	}
+	text, err := os.ReadFile(path)
+	return strings.TrimSpace(string(text)), err
 }
 
 // checkServer refuses flags that have nothing to do where a server judges, or does not.
@@ -43,20 +52,16 @@ func (o predictOptions) checkServer(f *pflag.FlagSet) error {
 		}
 	})
 	if len(here) > 0 {
-		return wrongUsage("%s changes nothing on a server, whose detectors are used as they are", strings.Join(here, ", "))
+		return wrongUsage("%s: not with --server, whose detectors are used as they are", strings.Join(here, ", "))
 	}
 	return nil
 }
 
 // there judges by a detector of a server.
 func (o predictOptions) there(ctx context.Context, detector string) (judging, error) {
-	token := os.Getenv(tokenVariable)
-	if o.token != "" {
-		text, err := os.ReadFile(o.token)
-		if err != nil {
-			return nil, err
-		}
-		token = strings.TrimSpace(string(text))
+	token, err := readToken(o.token)
+	if err != nil {
+		return nil, err
 	}
 	c, err := client.New(o.server, client.WithToken(token))
 	if err != nil {

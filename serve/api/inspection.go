@@ -52,10 +52,11 @@ type DetectorRef struct {
 // Timings say where the time of a request went, in milliseconds.
 type Timings struct {
 	Read     float64 `json:"read" doc:"Receiving the picture"`
-	Decode   float64 `json:"decode" doc:"Decoding it, with the wait for a turn"`
+	Decode   float64 `json:"decode" doc:"Decoding it"`
 	Load     float64 `json:"load" doc:"Waiting for the detector to be read and compiled; 0 if it was"`
-	Queue    float64 `json:"queue" doc:"Waiting for a run of the networks, with preparing the picture and evaluating the map"`
-	Networks float64 `json:"networks" doc:"The run itself"`
+	Queue    float64 `json:"queue" doc:"Waiting for a turn and for a run of the networks"`
+	Prepare  float64 `json:"prepare" doc:"Resizing the picture before the run and evaluating the map after it"`
+	Networks float64 `json:"networks" doc:"The run of the networks"`
 	Regions  float64 `json:"regions" doc:"Finding regions"`
 	Paint    float64 `json:"paint" doc:"Making overlay, mask and map; 0 if none was asked for"`
 	Total    float64 `json:"total" doc:"From the first byte of the request's body to the answer"`

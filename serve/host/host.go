@@ -108,7 +108,7 @@ type Result struct {
 	Detector api.DetectorRef
 	Record   destseg.Record // of the detector, with its measurements shared
 	Load     time.Duration  // waiting for the detector to be read
-	Queue    time.Duration  // waiting for a run, preparing the picture, evaluating the map
+	Prepare  time.Duration  // preparing the picture before the run and evaluating the map after it
 }
 
 // Inspect takes a place and a turn for a picture, and lets the detector of that name

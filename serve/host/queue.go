@@ -30,9 +30,7 @@ func newQueue(working, waiting int) *queue {
 // A Place is that of one picture. It is used by one goroutine at a time.
 type Place struct {
 	host    *Host
-	entered time.Time
 	working bool
-	waited  time.Duration
 }
 
 // Enter takes a place, or fails at once with a [BusyError] or [ErrClosed]. It is to be
@@ -45,7 +43,7 @@ func (h *Host) Enter() (*Place, error) {
 		return nil, err
 	}
 	q.taken++
-	return &Place{host: h, entered: time.Now()}, nil
+	return &Place{host: h}, nil
 }
 
 // Full returns the error with which [Host.Enter] would fail now.
@@ -72,7 +70,6 @@ func (p *Place) Begin(ctx context.Context) error {
 	select {
 	case p.host.queue.turns <- struct{}{}:
 		p.working = true
-		p.waited = time.Since(p.entered)
 		return nil
 	case <-ctx.Done():
 		return context.Cause(ctx)
@@ -94,7 +91,7 @@ func (p *Place) Inspect(ctx context.Context, name string, rgb *picture.RGB) (*Re
 	}
 	return &Result{
 		Inspection: in, Detector: l.ref, Record: l.record,
-		Load: loaded.Sub(start), Queue: p.waited + time.Since(loaded) - in.Elapsed,
+		Load: loaded.Sub(start), Prepare: time.Since(loaded) - in.Elapsed - in.Waited,
 	}, nil
 }
 
