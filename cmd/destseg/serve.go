@@ -171,7 +171,7 @@ func (o serveOptions) run(ctx context.Context, c *console, sources []string) err
 		},
 	}
 	server := serve.New(config)
-	watching, err := o.startWatching(ctx, h, server.Service(), config.Recorder, log)
+	watching, err := o.startWatching(ctx, h, server, config.Recorder, log)
 	if err != nil {
 		return errors.Join(err, listener.Close(), h.Close())
 	}

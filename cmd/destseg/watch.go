@@ -72,14 +72,14 @@ type watching struct {
 }
 
 // startWatching begins to watch the folder, if there is one. The watching is to be ended.
-func (o serveOptions) startWatching(ctx context.Context, h *host.Host, service *serve.Service, recorder serve.Recorder, log *slog.Logger) (*watching, error) {
+func (o serveOptions) startWatching(ctx context.Context, h *host.Host, server *serve.Server, recorder serve.Recorder, log *slog.Logger) (*watching, error) {
 	w := &watching{ended: make(chan error, 1)}
 	w.ctx, w.stop = context.WithCancel(ctx)
 	if o.watch.dir == "" {
 		w.ended <- nil
 		return w, nil
 	}
-	config, err := o.watch.config(h, service, recorder, o.body, log)
+	config, err := o.watch.config(h, server, recorder, o.body, log)
 	if err != nil {
 		w.stop()
 		return nil, err
@@ -101,7 +101,7 @@ func (w *watching) end() error {
 }
 
 // config puts together what is to be watched.
-func (o watchOptions) config(h *host.Host, service *serve.Service, recorder serve.Recorder, maxBytes int64, log *slog.Logger) (watch.Config, error) {
+func (o watchOptions) config(h *host.Host, server *serve.Server, recorder serve.Recorder, maxBytes int64, log *slog.Logger) (watch.Config, error) {
 	if !o.results && !o.move && o.webhook == "" && recorder == nil {
 		return watch.Config{}, wrongUsage("--watch-results=false leaves nothing of what is found out about pictures; add --watch-move or --webhook")
 	}
@@ -115,7 +115,7 @@ func (o watchOptions) config(h *host.Host, service *serve.Service, recorder serv
 	}
 	return watch.Config{
 		Dir: o.dir, State: o.state, Results: o.results, Move: o.move, Settle: o.settle, Patience: o.patience, Poll: o.poll, MaxBytes: maxBytes,
-		Inspect: watched(service, recorder, detector), Webhook: hook, Log: log,
+		Inspect: watched(server.Service(), recorder, detector), Webhook: hook, Log: log, Metrics: server.Metrics(),
 	}, nil
 }
 

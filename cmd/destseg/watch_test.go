@@ -21,6 +21,7 @@ import (
 	"github.com/destseg/destseg/demoset"
 	"github.com/destseg/destseg/engine"
 	"github.com/destseg/destseg/picture"
+	"github.com/destseg/destseg/serve/api"
 	"github.com/destseg/destseg/serve/watch"
 )
 
@@ -158,6 +159,30 @@ func TestServeWatch(t *testing.T) {
 	}
 	if _, err := os.Stat(filepath.Join(dir, "one.png")); !errors.Is(err, fs.ErrNotExist) {
 		t.Error(err)
+	}
+}
+
+// A remembering recorder knows one inspection.
+type remembering struct{ known api.Inspection }
+
+func (remembering) Record(context.Context, *api.Inspection, *picture.RGB, *destseg.Inspection) error {
+	return errors.New("recorded again")
+}
+
+func (r remembering) Answer(_ context.Context, id string) (api.Inspection, error) {
+	if id != r.known.ID {
+		return api.Inspection{}, errors.New("unknown")
+	}
+	return r.known, nil
+}
+
+// TestWatchedBefore checks that a picture that the history has is not inspected again:
+// the program was killed before it was done with it.
+func TestWatchedBefore(t *testing.T) {
+	known := api.Inspection{ID: "0815", Source: "x.png", Judgement: api.Judgement{Verdict: api.NG}}
+	in, err := watched(nil, remembering{known}, "flange")(t.Context(), watch.Picture{ID: "0815"})
+	if err != nil || in.Verdict != api.NG || in.Source != "x.png" {
+		t.Errorf("%+v, %v", in, err)
 	}
 }
 

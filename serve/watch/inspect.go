@@ -69,6 +69,7 @@ func (w *watcher) inspect(ctx context.Context, c *candidate) {
 		c.ended = failed
 		return
 	}
+	w.metrics.pictures.WithLabelValues(r.folder()).Inc()
 	if r.Error != "" {
 		log.Warn("the picture can't be inspected", "id", r.ID, "error", r.Error)
 	} else {

@@ -16,6 +16,8 @@ import (
 	"sync"
 	"time"
 
+	"github.com/prometheus/client_golang/prometheus"
+
 	"github.com/destseg/destseg/internal/wholefile"
 )
 
@@ -29,6 +31,7 @@ type outbox struct {
 	log           *slog.Logger
 	client        *http.Client
 	waiting, dead string // folders
+	tries         *prometheus.CounterVec
 
 	mu     sync.Mutex
 	events map[string]*event // by ID
@@ -200,6 +203,7 @@ func (o *outbox) deliver(ctx context.Context) {
 					o.log.Info("the webhook takes events again")
 				}
 				trouble = 0
+				o.tries.WithLabelValues("acknowledged").Inc()
 				o.remove(s.e)
 			case !errors.As(s.err, &no) || no.rejected():
 				if no != nil {
@@ -207,11 +211,13 @@ func (o *outbox) deliver(ctx context.Context) {
 				}
 				s.e.due = time.Now().Add(backoff(o.first, o.longest, s.e.failures))
 				s.e.failures++
+				o.tries.WithLabelValues("refused").Inc()
 				o.log.Warn("the webhook refused an event; it is sent again", "event", s.e.id, "answer", s.err)
 				o.bury(s.e)
 			default:
 				pause = time.Now().Add(max(backoff(o.first, o.longest, trouble), no.after))
 				trouble++
+				o.tries.WithLabelValues("failed").Inc()
 				if trouble == 1 {
 					o.log.Warn("the webhook takes no events; they wait in the outbox", "answer", s.err)
 				}
@@ -250,6 +256,13 @@ func (o *outbox) inOrder() []*event {
 	return list
 }
 
+// count returns how many events wait.
+func (o *outbox) count() int {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return len(o.events)
+}
+
 // send sends an event once. An error is an [answer] or one of the file.
 func (o *outbox) send(ctx context.Context, id string) error {
 	body, err := os.ReadFile(o.file(id))
@@ -282,6 +295,7 @@ func (o *outbox) bury(e *event) {
 		o.log.Error("an undeliverable event could not be put away", "event", e.id, "error", err)
 		return
 	}
+	o.tries.WithLabelValues("given up").Inc()
 	o.log.Error("an event could not be delivered in time and was put away", "event", e.id, "file", to)
 	o.mu.Lock()
 	defer o.mu.Unlock()

@@ -35,6 +35,8 @@ import (
 	"sync"
 	"time"
 
+	"github.com/prometheus/client_golang/prometheus"
+
 	"github.com/destseg/destseg/serve/api"
 )
 
@@ -68,7 +70,8 @@ type Config struct {
 	Poll     time.Duration // from one look through the folder to the next; 0: 2 s
 	MaxBytes int64         // of a picture's file; 0: 256 MiB
 
-	Log *slog.Logger // nil: [slog.Default]
+	Log     *slog.Logger          // nil: [slog.Default]
+	Metrics prometheus.Registerer // nil: nothing is counted
 
 	deaf bool // to what the system tells, as on a network share
 }
@@ -109,6 +112,7 @@ type watcher struct {
 	lock    *lock
 	journal *journal
 	outbox  *outbox // nil: no webhook
+	metrics *metrics
 
 	candidates map[string]*candidate // by path below Dir
 	ready      []*candidate          // to be inspected, in order
@@ -155,6 +159,9 @@ func start(c Config) (*watcher, error) {
 	if w.journal, err = openJournal(filepath.Join(c.State, "journal.jsonl")); err == nil && c.Webhook != nil {
 		w.outbox, err = openOutbox(c.State, *c.Webhook, w.journal.ids(), w.log)
 	}
+	if err == nil {
+		err = w.register(c.Metrics)
+	}
 	if err != nil {
 		w.lock.release()
 		return nil, err
@@ -184,6 +191,7 @@ func (w *watcher) run(ctx context.Context) {
 	w.log.Info("watching", "state", w.State, "workers", w.Workers)
 	ended := ctx.Done()
 	for {
+		w.metrics.waiting.Store(int64(len(w.candidates)))
 		var next *candidate
 		var to chan *candidate // nil: there is nothing to do
 		if len(w.ready) > 0 && ctx.Err() == nil {

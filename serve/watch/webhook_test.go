@@ -18,6 +18,9 @@ import (
 	"testing"
 	"time"
 
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/testutil"
+
 	"github.com/destseg/destseg/serve/api"
 )
 
@@ -177,7 +180,8 @@ func TestWebhook(t *testing.T) {
 			put(t, dir, "bad.png", drawing(t, bad))
 			put(t, dir, "text.png", []byte("no picture"))
 			var c colourist
-			r := watch(t, Config{Dir: dir, Inspect: c.inspect, Move: true, Webhook: testWebhook(receiver.serve().URL)})
+			metrics := prometheus.NewRegistry()
+			r := watch(t, Config{Dir: dir, Inspect: c.inspect, Move: true, Webhook: testWebhook(receiver.serve().URL), Metrics: metrics})
 			eventually(t, "all events are acknowledged", func() bool {
 				acked, _ := receiver.counts()
 				return acked == 3 && len(waiting(t, dir, "outbox")) == 0
@@ -212,6 +216,21 @@ func TestWebhook(t *testing.T) {
 			}
 			if len(waiting(t, dir, "dead")) != 0 {
 				t.Error("an event was put away")
+			}
+			counted := `# HELP destseg_watch_pictures_total Pictures of the watched folder that are done with: ok, ng, unjudged or error.
+# TYPE destseg_watch_pictures_total counter
+destseg_watch_pictures_total{outcome="error"} 1
+destseg_watch_pictures_total{outcome="ng"} 1
+destseg_watch_pictures_total{outcome="ok"} 1
+# HELP destseg_watch_waiting Pictures of the watched folder that are not done with.
+# TYPE destseg_watch_waiting gauge
+destseg_watch_waiting 0
+# HELP destseg_webhook_waiting Events that nobody has acknowledged yet.
+# TYPE destseg_webhook_waiting gauge
+destseg_webhook_waiting 0
+`
+			if err := testutil.GatherAndCompare(metrics, strings.NewReader(counted), "destseg_watch_pictures_total", "destseg_watch_waiting", "destseg_webhook_waiting"); err != nil {
+				t.Error(err)
 			}
 		})
 	}
