@@ -3,6 +3,7 @@ package serve
 import (
 	"math"
 	"testing"
+	"time"
 
 	"github.com/destseg/destseg"
 	"github.com/destseg/destseg/engine"
@@ -33,21 +34,26 @@ func BenchmarkService(b *testing.B) {
 }
 
 // A stub engine computes nothing.
-type stub struct{}
+type stub struct{ took time.Duration }
 
 func (stub) Name() string { return "stub" }
 
-func (stub) Compile(g *graph.Graph, _ engine.Options) (engine.Program, error) {
-	return stubProgram{}, nil
+func (s stub) Compile(g *graph.Graph, _ engine.Options) (engine.Program, error) {
+	return stubProgram(s), nil
 }
 
-type stubProgram struct{}
+type stubProgram struct{ took time.Duration }
 
 func (stubProgram) Write(string, []float32) error { return nil }
-func (stubProgram) Run() error                    { return nil }
 func (stubProgram) Precision() engine.Precision   { return engine.Float32 }
 func (stubProgram) Memory() int64                 { return 1 }
 func (stubProgram) Close() error                  { return nil }
+
+// Run takes its time.
+func (p stubProgram) Run() error {
+	time.Sleep(p.took)
+	return nil
+}
 
 // Read gives a map with a round and a long defect.
 func (stubProgram) Read(name string, v []float32) error {

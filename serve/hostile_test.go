@@ -13,6 +13,7 @@ import (
 	"math/rand/v2"
 	"net"
 	"net/http"
+	"net/http/httptest"
 	"path/filepath"
 	"runtime"
 	"strings"
@@ -403,6 +404,27 @@ func TestOtherSites(t *testing.T) {
 			t.Errorf("host %s: status %d", name, response.StatusCode)
 		}
 	}
+}
+
+// FuzzReceive checks that a body is read or is the client's fault.
+func FuzzReceive(f *testing.F) {
+	f.Add("image/png", []byte("picture"))
+	f.Add("multipart/form-data; boundary=x", []byte("--x\r\nContent-Disposition: form-data; name=\"picture\"; filename=\"..\\\\a/../b.png\"\r\n\r\npicture\r\n--x--\r\n"))
+	f.Add("multipart/mixed; boundary=\"\"", []byte("--"))
+	f.Fuzz(func(t *testing.T, kind string, body []byte) {
+		r := httptest.NewRequest("POST", "/v1/inspect", bytes.NewReader(body))
+		r.Header.Set("Content-Type", kind)
+		data, name, err := receive(r)
+		if err != nil {
+			if p := ProblemOf(err); p.Status/100 != 4 {
+				t.Errorf("status %d: %v", p.Status, err)
+			}
+			return
+		}
+		if len(data) > len(body) || len(name) > maxSource || strings.ContainsAny(name, `/\`) && name != "/" {
+			t.Errorf("%d bytes called %q of %d", len(data), name, len(body))
+		}
+	})
 }
 
 // FuzzReadTokens checks that what is accepted can be used, and that no error tells a

@@ -157,7 +157,7 @@ func (s *Server) ready(w http.ResponseWriter, r *http.Request) {
 		problemOf(host.ErrClosed).write(w, r)
 		return
 	}
-	if _, err := s.config.Host.Cards(); err != nil {
+	if _, err := s.config.Host.Names(); err != nil {
 		s.config.Log.Error("detectors can't be listed", "error", err)
 		plainProblem(http.StatusServiceUnavailable, "the detectors can't be listed; the service's log says why").write(w, r)
 		return

@@ -5,7 +5,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"slices"
 
 	"github.com/destseg/destseg"
 	"github.com/destseg/destseg/serve/api"
@@ -46,13 +45,12 @@ func (h *Host) Unload(name string) error {
 // Cards tells about all detectors, by name, without their records. Of one that can't be
 // read its card says so. Errors are those of folders that can't be read.
 func (h *Host) Cards() ([]api.Card, error) {
-	names, err := h.names()
+	names, err := h.Names()
 	if err != nil {
 		return nil, err
 	}
-	slices.Sort(names)
 	cards := []api.Card{}
-	for _, name := range slices.Compact(names) {
+	for _, name := range names {
 		card, err := h.Card(name)
 		if errors.Is(err, ErrUnknown) {
 			continue // gone in between

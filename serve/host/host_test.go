@@ -194,6 +194,20 @@ func TestNames(t *testing.T) {
 	}
 }
 
+// FuzzValidName checks that no name leaves its folder.
+func FuzzValidName(f *testing.F) {
+	for _, name := range []string{"flange", "..", "a/b", `a\b`, "ü 3", "C:x", "con"} {
+		f.Add(name)
+	}
+	f.Fuzz(func(t *testing.T, name string) {
+		folder := filepath.Join("some", "folder")
+		path := filepath.Join(folder, name+extension)
+		if ValidName(name) && (filepath.Dir(path) != folder || filepath.Base(path) != name+extension) {
+			t.Errorf("%q leads to %s", name, path)
+		}
+	})
+}
+
 func newGate(t *testing.T) *detectortest.Gate {
 	t.Helper()
 	g, err := detectortest.NewGate()

@@ -6,6 +6,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"time"
 	"unicode"
@@ -110,9 +111,9 @@ func (h *Host) find(name string) (stamp, error) {
 	return stamp{}, ErrUnknown
 }
 
-// names returns the names of all detectors that there are, in any order and perhaps more
-// than once.
-func (h *Host) names() ([]string, error) {
+// Names returns the names of all detectors that there are, sorted. Errors are those of
+// folders that can't be read.
+func (h *Host) Names() ([]string, error) {
 	var names []string
 	for _, s := range h.sources {
 		if s.name != "" {
@@ -129,5 +130,6 @@ func (h *Host) names() ([]string, error) {
 			}
 		}
 	}
-	return names, nil
+	slices.Sort(names)
+	return slices.Compact(names), nil
 }
