@@ -33,6 +33,10 @@ demo: build ## Train a detector on a made-up product and show what it finds (run
 build: setup ## Build bin/destseg
 	$(GO) build $(stamp) -o bin/destseg ./cmd/destseg
 
+.PHONY: lib
+lib: setup ## Build the C library, its header and pkg-config file (dist)
+	STAMP='$(stamp)' scripts/lib
+
 .PHONY: test
 test: format vet ## Check and test everything, with oneDNN and without cgo
 ifneq ($(CGO_ENABLED),0)
@@ -48,7 +52,7 @@ test-browser: setup ## Drive the page of the service in a real browser; pictures
 
 .PHONY: race
 race: setup ## Test for data races where goroutines share data
-	$(passive) $(GO) test -vet=off -short -race . ./serve/history ./train ./synth ./dataset ./internal/training ./internal/download ./teacher/pretrain
+	$(passive) $(GO) test -vet=off -short -race . ./serve/... ./train ./synth ./dataset ./internal/training ./internal/download ./teacher/pretrain
 
 .PHONY: lint
 lint: format vet ## Format check, go vet and staticcheck, with cgo and without
@@ -69,7 +73,7 @@ manifests: ## Check the files in deploy/ by the definitions of those who read th
 
 .PHONY: clean
 clean: ## Remove what build made
-	rm -rf bin
+	rm -rf bin dist
 
 .PHONY: setup
 setup: ## Install what the build needs and the machine lacks (Debian, Ubuntu)

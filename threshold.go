@@ -93,6 +93,28 @@ func heatScale(calm, threshold float64) Scale {
 	return Scale{Low: calm, High: min(2*threshold-calm, 1)}
 }
 
+// SetThresholds sets the threshold of scores and that of pixels, where they are not nil.
+// If only one is given and the detector has none, it serves for both. What a calibration
+// promised of another image threshold does not hold for this one and goes.
+func (r *Record) SetThresholds(image, pixel *float64) {
+	if image == nil && pixel == nil {
+		return
+	}
+	if r.Threshold == nil {
+		either := image
+		if either == nil {
+			either = pixel
+		}
+		r.Threshold = &Threshold{Image: *either, Pixel: *either, Source: "given"}
+	}
+	if image != nil {
+		r.Threshold.Image, r.Threshold.Source, r.Threshold.Calibration = *image, "given", nil
+	}
+	if pixel != nil {
+		r.Threshold.Pixel = *pixel
+	}
+}
+
 // check says what is wrong with a threshold.
 func (t Threshold) check() error {
 	values := []float64{t.Image, t.Pixel}

@@ -17,7 +17,9 @@ import (
 
 	"github.com/destseg/destseg"
 	"github.com/destseg/destseg/serve"
+	"github.com/destseg/destseg/serve/history"
 	"github.com/destseg/destseg/serve/host"
+	"github.com/destseg/destseg/serve/watch"
 )
 
 // Where tokens stand in the environment.
@@ -38,6 +40,7 @@ type serveOptions struct {
 	receive, decode      time.Duration
 	answer, grace        time.Duration
 	history              historyOptions
+	watch                watchOptions
 	logFormat            string
 	verbose              bool
 	computing
@@ -49,7 +52,9 @@ func newServe(c *console) *cobra.Command {
 		listen: "127.0.0.1:8080", queue: 64, batchWait: 2 * time.Millisecond, memory: 2 << 30,
 		body: limits.Body, bodies: limits.Bodies, pixels: int(limits.Pixels),
 		receive: limits.Receive, decode: limits.Decode, answer: limits.Answer, grace: 90 * time.Second,
-		history: historyOptions{size: 10 << 30}, logFormat: "text",
+		history:   historyOptions{size: 10 << 30},
+		watch:     watchOptions{settle: 500 * time.Millisecond, patience: 10 * time.Second, poll: 2 * time.Second, giveUp: 72 * time.Hour},
+		logFormat: "text",
 	}
 	command := &cobra.Command{
 		Use:   "serve DETECTOR…",
@@ -70,6 +75,9 @@ the program.
 there before the answer is sent. Without it the page knows those of its own pictures
 until the program ends.
 
+--watch inspects the pictures of a folder as cameras put them there, and --webhook
+tells another program of the results. A restart neither repeats nor forgets.
+
 It listens to this machine alone. To be reached from others it needs tokens, or to
 be told that anyone may use it (--anyone). A file of tokens holds in each line a
 right, read or admin, a space and a token; one of each may stand in the variables
@@ -78,9 +86,13 @@ right, read or admin, a space and a token; one of each may stand in the variable
 Ctrl-C or SIGTERM ends it: what was accepted is finished first.`,
 		Example: `  destseg serve detectors/
   destseg serve detectors/ --history line3.db --history-age 90d
+  destseg serve parts.safetensors --watch /srv/camera --watch-move --webhook http://line-3/rejects
   destseg serve parts.safetensors --listen :8443 --tokens tokens --tls-cert cert.pem --tls-key key.pem`,
 		Args: arguments("DETECTOR…"),
 		RunE: func(command *cobra.Command, args []string) error {
+			if err := o.watch.check(command.Flags()); err != nil {
+				return err
+			}
 			return o.run(command.Context(), c, args)
 		},
 	}
@@ -104,6 +116,7 @@ Ctrl-C or SIGTERM ends it: what was accepted is finished first.`,
 	durationFlag(f, &o.answer, "answer-time", "in which a picture must be inspected, waiting included")
 	durationFlag(f, &o.grace, "grace", "to finish what was accepted when the service ends")
 	o.history.flags(f)
+	o.watch.flags(f)
 	choiceFlag(f, &o.logFormat, "log", "KIND", "of log lines: text or json", "text", "json")
 	f.BoolVar(&o.verbose, "verbose", false, "log every request")
 	computingFlags(f, &o.computing)
@@ -155,16 +168,6 @@ func (o serveOptions) run(ctx context.Context, c *console, sources []string) err
 	if err != nil {
 		return err
 	}
-	listener, err := o.bind(c, o.listen, tokens, secure)
-	if err != nil {
-		return errors.Join(err, h.Close())
-	}
-	var grpcListener net.Listener
-	if o.grpc != "" {
-		if grpcListener, err = o.bind(c, o.grpc, tokens, secure); err != nil {
-			return errors.Join(err, listener.Close(), h.Close())
-		}
-	}
 	results, err := o.history.open(ctx)
 	if err != nil {
 		return errors.Join(err, h.Close())
@@ -178,23 +181,50 @@ func (o serveOptions) run(ctx context.Context, c *console, sources []string) err
 	if !results.InMemory() {
 		config.Recorder = results
 	}
+	return errors.Join(o.listenAndWatch(ctx, c, config, results, secure), h.Close(), results.Close())
+}
+
+// listenAndWatch serves until ctx ends or a part of the service fails.
+func (o serveOptions) listenAndWatch(ctx context.Context, c *console, config serve.Config, results *history.History, secure *tls.Config) error {
+	listener, err := o.bind(c, o.listen, config.Tokens, secure)
+	if err != nil {
+		return err
+	}
+	defer listener.Close()
+	var grpcListener net.Listener
+	if o.grpc != "" {
+		if grpcListener, err = o.bind(c, o.grpc, config.Tokens, secure); err != nil {
+			return err
+		}
+		defer grpcListener.Close()
+	}
 	server := serve.New(config)
-	if err := addPage(server, h, results, log); err != nil {
-		return errors.Join(err, listener.Close(), h.Close(), results.Close())
+	if err := addPage(server, config.Host, results, config.Log); err != nil {
+		return err
+	}
+	var watched watch.Config
+	if o.watch.dir != "" {
+		if watched, err = o.watch.config(config, server, results); err != nil {
+			return err
+		}
+	}
+
+	group, ctx := errgroup.WithContext(ctx) // if one ends, so do the others
+	if grpcListener != nil {
+		c.note("gRPC on %s", grpcListener.Addr())
+		speaker := server.NewGRPC(secure) // copies what the other will change
+		group.Go(func() error { return speaker.Serve(ctx, grpcListener, o.grace) })
+	}
+	if o.watch.dir != "" {
+		group.Go(func() error { return watch.Run(ctx, watched) })
 	}
 	scheme := "http"
 	if secure != nil {
 		scheme = "https"
 	}
 	c.note("Listening on %s://%s", scheme, listener.Addr())
-	group, ctx := errgroup.WithContext(ctx) // if one ends, so does the other
-	if grpcListener != nil {
-		c.note("gRPC on %s", grpcListener.Addr())
-		speaker := server.NewGRPC(secure) // copies what the other will change
-		group.Go(func() error { return speaker.Serve(ctx, grpcListener, o.grace) })
-	}
 	group.Go(func() error { return server.Serve(ctx, listener, secure, o.grace) })
-	return errors.Join(group.Wait(), h.Close(), results.Close())
+	return group.Wait()
 }
 
 // bind listens to an address, if the service may be reached there.

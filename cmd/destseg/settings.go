@@ -122,7 +122,7 @@ func (u use) open(c *console, how computing, path string) (d *destseg.Detector, 
 	}
 	d, before, err := u.tiling.open(how, path, func(r *destseg.Record) {
 		settings(r)
-		u.setThresholds(r)
+		r.SetThresholds(u.threshold, u.pixelThreshold)
 	})
 	if err != nil {
 		return nil, "", err
@@ -131,28 +131,6 @@ func (u use) open(c *console, how computing, path string) (d *destseg.Detector, 
 		c.note("warning: %s", warning)
 	}
 	return d, warning, nil
-}
-
-// setThresholds sets the thresholds that are given. If only one is and the detector has
-// none, it serves for both.
-func (u use) setThresholds(r *destseg.Record) {
-	if u.threshold == nil && u.pixelThreshold == nil {
-		return
-	}
-	if r.Threshold == nil {
-		either := u.threshold
-		if either == nil {
-			either = u.pixelThreshold
-		}
-		r.Threshold = &destseg.Threshold{Image: *either, Pixel: *either, Source: "given"}
-	}
-	if u.threshold != nil {
-		// What is known of another threshold does not hold for this one.
-		r.Threshold.Image, r.Threshold.Source, r.Threshold.Calibration = *u.threshold, "given", nil
-	}
-	if u.pixelThreshold != nil {
-		r.Threshold.Pixel = *u.pixelThreshold
-	}
 }
 
 // warning tells what the verdicts of a detector are worth; before is how it was made to

@@ -1,0 +1,170 @@
+package watch
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"time"
+
+	"github.com/destseg/destseg"
+	"github.com/destseg/destseg/picture"
+)
+
+var (
+	errChanged = errors.New("the file is not what it was when it was found")
+	errGone    = errors.New("the file is gone")
+)
+
+// inspect tries a candidate and leaves the outcome in it. Only Inspect itself listens to
+// ctx: what is begun after it is finished.
+func (w *watcher) inspect(ctx context.Context, c *candidate) {
+	log := w.log.With("picture", c.path)
+	if e, ok := w.journal.get(c.path); ok && e.version == c.version {
+		c.ended = finished
+		if err := w.done(e); err != nil {
+			log.Error("the picture is inspected and could not be put away; trying again", "to", e.To, "error", err)
+			c.ended = failed
+		}
+		return
+	}
+	if w.known(c.file) {
+		c.ended = finished
+		if err := w.done(entry{Path: c.path, version: c.version, ID: w.id(c.file)}); err != nil {
+			log.Error("the journal can't be written; trying again", "error", err)
+			c.ended = failed
+		}
+		return
+	}
+	r, err := w.judge(ctx, c)
+	last := time.Since(c.since) >= w.Patience
+	switch {
+	case errors.Is(err, errGone):
+		c.ended = finished
+		return
+	case errors.Is(err, errChanged):
+		c.ended = changed
+		return
+	case err != nil && ctx.Err() != nil: // the next start tries it
+		c.ended = failed
+		return
+	case errors.Is(err, destseg.ErrPicture) && !last:
+		log.Debug("not a whole picture yet", "error", err)
+		c.ended = damaged
+		return
+	case errors.Is(err, destseg.ErrPicture):
+		r.Error = err.Error()
+	case err != nil:
+		log.Warn("the picture could not be inspected; trying again", "error", err)
+		c.ended = failed
+		return
+	}
+	if err := w.finish(c.file, &r); err != nil {
+		log.Error("the result could not be kept; trying again", "error", err)
+		c.ended = failed
+		return
+	}
+	w.metrics.pictures.WithLabelValues(r.folder()).Inc()
+	if r.Error != "" {
+		log.Warn("the picture can't be inspected", "id", r.ID, "error", r.Error)
+	} else {
+		log.Debug("done", "id", r.ID, "verdict", r.Verdict, "score", r.Score)
+	}
+	c.ended = finished
+}
+
+// judge reads a picture and has it inspected. The result is there even with an error that
+// is the picture's.
+func (w *watcher) judge(ctx context.Context, c *candidate) (Result, error) {
+	r := Result{
+		ID: w.id(c.file), Time: c.since.UTC(), Source: c.path, Picture: c.path,
+		Bytes: c.Size, Modified: time.Unix(0, c.version.Modified).UTC(),
+	}
+	data, err := w.read(c.file)
+	if err != nil {
+		return r, err
+	}
+	r.Inspection, err = w.Inspect(ctx, Picture{ID: r.ID, Path: c.path, Data: data, Arrival: c.since})
+	return r, err
+}
+
+// read returns the content of a picture as it was found.
+func (w *watcher) read(f file) ([]byte, error) {
+	if f.Size > w.MaxBytes {
+		return nil, fmt.Errorf("%w: %w: %d bytes, at most %d are read", destseg.ErrPicture, picture.ErrTooLarge, f.Size, w.MaxBytes)
+	}
+	in, err := os.Open(filepath.Join(w.Dir, filepath.FromSlash(f.path)))
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, errGone
+	}
+	if err != nil {
+		return nil, err
+	}
+	defer in.Close()
+	same := func() error {
+		info, err := in.Stat()
+		if err == nil && (versionOf(info) != f.version || !info.Mode().IsRegular()) {
+			err = errChanged
+		}
+		return err
+	}
+	if err := same(); err != nil {
+		return nil, err
+	}
+	data := make([]byte, f.Size)
+	if _, err := io.ReadFull(in, data); errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) {
+		return nil, errChanged
+	} else if err != nil {
+		return nil, err
+	}
+	return data, same()
+}
+
+// id names a version of a picture, the same whenever it is asked for.
+func (w *watcher) id(f file) string {
+	sum := sha256.Sum256(fmt.Appendf(nil, "%s\x00%s\x00%d\x00%d", w.Dir, f.path, f.Size, f.Modified))
+	return hex.EncodeToString(sum[:16])
+}
+
+// finish does what is to be done with a result, in the order of the package comment.
+func (w *watcher) finish(f file, r *Result) error {
+	w.finishing.Lock() // so that no two pictures get the same place
+	defer w.finishing.Unlock()
+	e := entry{Path: f.path, version: f.version, ID: r.ID}
+	if w.Move {
+		var err error
+		if e.To, err = w.free(r.folder()+"/"+f.path, r.ID); err != nil {
+			return err
+		}
+		r.Picture = e.To
+	}
+	if w.outbox != nil {
+		if err := w.outbox.prepare(*r); err != nil {
+			return err
+		}
+	}
+	if w.Results {
+		if err := r.write(filepath.Join(w.Dir, filepath.FromSlash(r.Picture))); err != nil {
+			return err
+		}
+	}
+	return w.done(e)
+}
+
+// done notes that a picture is done with, and does what was to wait for that.
+func (w *watcher) done(e entry) error {
+	if err := w.journal.add(e); err != nil {
+		return err
+	}
+	if w.outbox != nil {
+		if err := w.outbox.release(e.ID); err != nil {
+			return err
+		}
+	}
+	return w.move(e)
+}
