@@ -23,7 +23,7 @@ stamp := $(shell git rev-parse HEAD >/dev/null 2>&1 || echo -buildvcs=false)
 
 .PHONY: help
 help: ## List the targets
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  %-13s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 .PHONY: demo
 demo: build ## Train a detector on a made-up product and show what it finds (runs/demo)
@@ -39,6 +39,11 @@ ifneq ($(CGO_ENABLED),0)
 	$(passive) $(GO) test -vet=off ./...
 endif
 	$(pure) test -vet=off -short ./...
+
+.PHONY: test-exchange
+test-exchange: setup ## Run exported models with ONNX Runtime (needs Node.js and npm)
+	scripts/setup-exchange
+	DESTSEG_TEST_EXCHANGE=1 $(passive) $(GO) test -vet=off -count=1 -run 'ONNXRuntime' ./onnx ./cmd/destseg
 
 .PHONY: race
 race: setup ## Test for data races where goroutines share data
@@ -59,7 +64,7 @@ bench: setup ## Run the benchmarks that match BENCH (.) for BENCHTIME (1s) each
 
 .PHONY: clean
 clean: ## Remove what build made
-	rm -rf bin
+	rm -rf bin internal/ort/node_modules
 
 .PHONY: setup
 setup: ## Install what the build needs and the machine lacks (Debian, Ubuntu)

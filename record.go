@@ -175,8 +175,9 @@ func parseRecord(text []byte) (Record, error) {
 	return r, r.Check()
 }
 
-// text checks a record and returns the JSON that parseRecord reads.
-func (r Record) text() (string, error) {
+// JSON checks a record and returns it as a detector's file holds it. The error wraps
+// [ErrRecord].
+func (r Record) JSON() (string, error) {
 	r.Format = FormatVersion
 	if err := r.Check(); err != nil {
 		return "", err

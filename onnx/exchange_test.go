@@ -1,0 +1,254 @@
+package onnx
+
+import (
+	"errors"
+	"fmt"
+	"math"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"testing"
+
+	"github.com/destseg/destseg"
+	"github.com/destseg/destseg/engine"
+	"github.com/destseg/destseg/internal/golden"
+	"github.com/destseg/destseg/internal/ort"
+	"github.com/destseg/destseg/metric"
+	"github.com/destseg/destseg/network"
+	"github.com/destseg/destseg/picture"
+)
+
+// exchange names the variable that "make test-exchange" sets: the models are run by
+// ONNX Runtime then.
+const exchange = "DESTSEG_TEST_EXCHANGE"
+
+func startRuntime(t *testing.T) *ort.Runtime {
+	t.Helper()
+	if os.Getenv(exchange) == "" {
+		t.Skip("make test-exchange runs this")
+	}
+	r, err := ort.Start()
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := r.Close(); err != nil {
+			t.Error(err)
+		}
+	})
+	return r
+}
+
+// export writes the drawn detector as a model.
+func export(t *testing.T, r destseg.Record, o Options) string {
+	t.Helper()
+	path := filepath.Join(t.TempDir(), "model.onnx")
+	f, err := os.Create(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	if err := Write(f, r, drawnValues(), o); err != nil {
+		t.Fatal(err)
+	}
+	return path
+}
+
+// outcome is what a model or a detector says of pictures.
+type outcome struct {
+	segmentation, dest []float32 // of all pictures, one after the other
+	scores             []float64
+}
+
+// inspectBatch runs the networks of the engine on normalised pictures.
+func inspectBatch(t *testing.T, input []float32, size network.Size) outcome {
+	t.Helper()
+	e, err := destseg.NewEngine("auto")
+	if err != nil {
+		t.Fatal(err)
+	}
+	g, err := network.Inference(size, false)
+	if err != nil {
+		t.Fatal(err)
+	}
+	values := drawnValues()
+	p, err := e.Compile(g, engine.Options{Precision: engine.Float32, Constants: func(name string, v []float32) error {
+		copy(v, values[name])
+		return nil
+	}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer p.Close()
+	height, width := size.Height/network.MapStride, size.Width/network.MapStride
+	segmentation, dest := make([]float32, size.Batch*height*width), make([]float32, size.Batch*height*width)
+	for _, err := range []error{
+		p.Write(network.Image, input), p.Run(), p.Read(network.Segmentation, segmentation), p.Read(network.DeST, dest),
+	} {
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	var o outcome
+	for b := range size.Batch {
+		for _, m := range []struct {
+			coarse []float32
+			all    *[]float32
+		}{{segmentation, &o.segmentation}, {dest, &o.dest}} {
+			large := make([]float32, size.Height*size.Width)
+			picture.ResizeMap(m.coarse[b*height*width:(b+1)*height*width], width, height, size.Width, size.Height, large)
+			*m.all = append(*m.all, large...)
+		}
+		pixels := size.Height * size.Width
+		o.scores = append(o.scores, metric.TopMean(append([]float32(nil), o.segmentation[b*pixels:]...)[:pixels], 100))
+	}
+	return o
+}
+
+// run runs the model that is open.
+func run(t *testing.T, r *ort.Runtime, name string, input ort.Tensor, pixels int) outcome {
+	t.Helper()
+	results, _, err := r.Run(map[string]ort.Tensor{name: input})
+	if err != nil {
+		t.Fatal(err)
+	}
+	n := input.Shape[0]
+	for name, want := range map[string]int{AnomalyMap: n * pixels, DeSTMap: n * pixels, Score: n} {
+		if got := len(results[name].Floats); got != want {
+			t.Fatalf("%s has %d values of shape %v, want %d", name, got, results[name].Shape, want)
+		}
+	}
+	o := outcome{segmentation: results[AnomalyMap].Floats, dest: results[DeSTMap].Floats}
+	for _, x := range results[Score].Floats {
+		o.scores = append(o.scores, float64(x))
+	}
+	return o
+}
+
+// compare checks that a model says what we say.
+func compare(t *testing.T, got, want outcome, limit float64) {
+	t.Helper()
+	segmentation, dest, score := 0.0, 0.0, 0.0
+	for i := range want.segmentation {
+		segmentation = max(segmentation, math.Abs(float64(got.segmentation[i]-want.segmentation[i])))
+		dest = max(dest, math.Abs(float64(got.dest[i]-want.dest[i])))
+	}
+	for i := range want.scores {
+		score = max(score, math.Abs(got.scores[i]-want.scores[i]))
+	}
+	// The drawn detector's maps of such pictures reach over 0.008 and 0.08 at least, a
+	// hundred times the limit in float32 and more.
+	if spread := slices.Max(want.segmentation) - slices.Min(want.segmentation); len(want.segmentation) > 100 && spread < 0.005 {
+		t.Errorf("a map without relief, %.2g: nothing is compared", spread)
+	}
+	t.Logf("largest difference: map %.2g, DeST map %.2g, score %.2g", segmentation, dest, score)
+	if !(max(segmentation, dest, score) <= limit) {
+		t.Errorf("map differs by %.2g, DeST map by %.2g, score by %.2g; limit %g", segmentation, dest, score, limit)
+	}
+}
+
+// How far models may be from our engine in float32. In float32 3·10⁻⁷ was measured, in
+// half precision 1.2·10⁻⁵ on the map and 8·10⁻⁵ on the DeST map.
+const (
+	limit32 = 1e-5
+	limit16 = 5e-4
+)
+
+// TestONNXRuntime runs models of normalised pictures.
+func TestONNXRuntime(t *testing.T) {
+	r := startRuntime(t)
+	for _, c := range []struct {
+		name  string
+		o     Options
+		model network.Size // its size
+		sizes []network.Size
+		limit float64
+	}{
+		{"fp32", Options{DeST: true}, network.Size{Height: 64, Width: 96}, []network.Size{{Batch: 1, Height: 64, Width: 96}, {Batch: 3, Height: 64, Width: 96}}, limit32},
+		{"dynamic", Options{DeST: true, DynamicSize: true}, network.Size{Height: 256, Width: 256},
+			[]network.Size{{Batch: 1, Height: 256, Width: 256}, {Batch: 3, Height: 96, Width: 160}, {Batch: 1, Height: 32, Width: 32}, {Batch: 2, Height: 64, Width: 32}}, limit32},
+		{"fp16", Options{DeST: true, DynamicSize: true, Precision: Float16}, network.Size{Height: 64, Width: 64},
+			[]network.Size{{Batch: 1, Height: 64, Width: 64}, {Batch: 2, Height: 96, Width: 64}}, limit16},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			path := export(t, testRecord(c.model.Width, c.model.Height), c.o)
+			check(t, path)
+			if _, _, err := r.Open(path, 0); err != nil {
+				t.Fatal(err)
+			}
+			for _, size := range c.sizes {
+				t.Run(fmt.Sprintf("%dx%dx%d", size.Batch, size.Width, size.Height), func(t *testing.T) {
+					input := golden.DrawPictures("onnx", size).Corrupted
+					got := run(t, r, Image, ort.Tensor{Shape: []int{size.Batch, 3, size.Height, size.Width}, Floats: input}, size.Height*size.Width)
+					compare(t, got, inspectBatch(t, input, size), c.limit)
+				})
+			}
+		})
+	}
+}
+
+// TestONNXRuntimePreprocessing runs models of pictures.
+func TestONNXRuntimePreprocessing(t *testing.T) {
+	r := startRuntime(t)
+	for _, fit := range []picture.Fit{picture.Stretch, picture.Pad} {
+		record := testRecord(96, 64)
+		record.Preprocessing.Fit = fit
+		path := export(t, record, Options{Preprocessing: true, DeST: true})
+		check(t, path)
+		if _, _, err := r.Open(path, 0); err != nil {
+			t.Fatal(err)
+		}
+		d, err := destseg.New(record, drawnValues(), destseg.WithPrecision(engine.Float32))
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer d.Close()
+		for _, size := range []struct{ batch, width, height int }{
+			{1, 96, 64}, {3, 131, 77}, {1, 50, 301}, {2, 20, 13}, {1, 640, 480}, {1, 1, 1}, {1, 5, 400}, {1, 3301, 41},
+		} {
+			t.Run(fmt.Sprintf("%v/%dx%dx%d", fit, size.batch, size.width, size.height), func(t *testing.T) {
+				var want outcome
+				var pixels []uint8
+				for b := range size.batch {
+					p := drawPicture(fmt.Sprint("onnx/", b), size.width, size.height)
+					pixels = append(pixels, p.Pix...)
+					i, err := d.InspectRGB(p)
+					if err != nil {
+						t.Fatal(err)
+					}
+					want.segmentation = append(want.segmentation, i.Map(size.width, size.height)...)
+					want.dest = append(want.dest, i.DeSTMap(size.width, size.height)...)
+					want.scores = append(want.scores, i.Score)
+				}
+				got := run(t, r, Picture, ort.Tensor{Shape: []int{size.batch, size.height, size.width, 3}, Bytes: pixels}, size.width*size.height)
+				compare(t, got, want, limit32)
+			})
+		}
+	}
+}
+
+// check has ONNX's own checker and shape inference look at a model, where Python has
+// them.
+func check(t *testing.T, path string) {
+	t.Helper()
+	const code = `import sys
+try:
+    import onnx
+except ImportError:
+    sys.exit(77)
+onnx.checker.check_model(sys.argv[1], full_check=True)
+`
+	for _, python := range []string{"/usr/bin/python3", "python3"} { // Debian's package belongs to the first
+		out, err := exec.Command(python, "-c", code, path).CombinedOutput()
+		if err == nil {
+			return
+		}
+		if exit := (*exec.ExitError)(nil); !errors.As(err, &exit) || exit.ExitCode() == 77 {
+			continue
+		}
+		t.Errorf("the checker of ONNX: %s", out)
+		return
+	}
+	t.Log("not checked: Python has no package onnx")
+}
