@@ -67,6 +67,8 @@ type Record struct {
 	Precision     string         `json:"precision"`        // of the training
 	Seconds       float64        `json:"training_seconds"` // wall-clock time
 
+	Imported *ImportRecord `json:"imported,omitempty"` // nil: trained by this program
+
 	Threshold *Threshold      `json:"threshold,omitempty"` // nil: none set
 	Regions   region.Settings `json:"regions"`
 	Metrics   *Evaluation     `json:"metrics,omitempty"` // nil: not measured; saved without what names files
@@ -134,6 +136,9 @@ func (r Record) Check() error {
 // texts lists what a record says to people, who read it on a terminal.
 func (r Record) texts() []string {
 	texts := []string{r.Category, r.Program, r.Textures, r.Engine, r.Precision, r.Teacher.Name, r.Teacher.Digest, r.Pictures.Digest}
+	if r.Imported != nil {
+		texts = append(texts, r.Imported.File, r.Imported.Digest)
+	}
 	if r.Threshold != nil {
 		texts = append(texts, r.Threshold.Source)
 		if r.Threshold.Calibration != nil {

@@ -73,6 +73,14 @@ func info(c *console, path string, asJSON bool) error {
 
 // recordRows tells in a list how a detector was made.
 func recordRows(record destseg.Record) [][2]string {
+	if from := record.Imported; from != nil {
+		return [][2]string{
+			{"category", record.Category},
+			{"made", fmt.Sprintf("%s by destseg %s", record.Created.Format("2006-01-02 15:04 MST"), record.Program)},
+			fitRow(record.Preprocessing),
+			{"imported", fmt.Sprintf("from %s, digest %.12s; how it was trained is not known", from.File, from.Digest)},
+		}
+	}
 	r := record.Recipe
 	return [][2]string{
 		{"category", record.Category},
