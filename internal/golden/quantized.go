@@ -2,6 +2,7 @@ package golden
 
 import (
 	"fmt"
+	"math"
 
 	"github.com/destseg/destseg/graph"
 )
@@ -9,8 +10,8 @@ import (
 // quantized returns cases of rounding to 8 bits and of convolutions between such
 // numbers, alone and in the chains that engines compute in one go.
 func quantized() []Case {
-	const step = 1.0 / 200 // so that some of what lies between −1 and 1 is cut
-	positive, negative := between(0, 1.4), between(-1.4, 0)
+	const step = 0.0051 // no number below lies between two levels; the largest are cut
+	positive, negative := coarse(0, 1.4), coarse(-1.4, 0)
 	same := graph.Window{Stride: 1, Padding: 1, Dilation: 1}
 	conv := func(c *Circuit, name string, x graph.Value, out, kernel int, win graph.Window) graph.Value {
 		w := c.frozen(name, normal, out, x.Shape()[1], kernel, kernel)
@@ -18,13 +19,13 @@ func quantized() []Case {
 	}
 	cases := []Case{
 		{Name: "quantize unsigned", build: func(c *Circuit) {
-			c.result("y", c.Graph.Quantize(c.input("x", between(-0.3, 1.5), 2, 5, 3, 7), step, false))
+			c.result("y", c.Graph.Quantize(c.input("x", coarse(-0.3, 1.5), 2, 5, 3, 7), step, false))
 		}},
 		{Name: "quantize signed", build: func(c *Circuit) {
 			c.result("y", c.Graph.Quantize(c.input("x", normal, 1, 1, 9, 7), step, true))
 		}},
 		{Name: "quantize downwards", build: func(c *Circuit) {
-			c.result("y", c.Graph.Quantize(c.input("x", between(-1.5, 0.3), 2, 17, 3, 2), -step, false))
+			c.result("y", c.Graph.Quantize(c.input("x", coarse(-1.5, 0.3), 2, 17, 3, 2), -step, false))
 		}},
 		{Name: "quantize an intermediate result", build: func(c *Circuit) {
 			g := c.Graph
@@ -109,7 +110,7 @@ func quantized() []Case {
 			g := c.Graph
 			x, z := g.Quantize(c.input("x", positive, 2, 8, 5, 6), step, false), c.input("z", positive, 2, 5, 3, 3)
 			parts := g.Concat(g.ReLU(c.norm("n", conv(c, "w", x, 16, 3, same))), g.Resize(z, 5, 6), g.ReLU(conv(c, "w2", x, 3, 3, same)))
-			all := g.Quantize(parts, 0.1, false)
+			all := g.Quantize(parts, 0.1037, false) // no resized number lies between two levels, either
 			c.result("y", conv(c, "v", all, 16, 3, same))
 			c.result("z", conv(c, "v2", all, 8, 1, graph.Window{Stride: 1, Dilation: 1}))
 		}},
@@ -142,4 +143,16 @@ func quantized() []Case {
 		}})
 	}
 	return cases
+}
+
+// coarse draws multiples of 1/128, which 8 bits of precision hold: all engines then round
+// the same numbers.
+func coarse(lo, hi float64) content {
+	return func(u uniform, size int) []float32 {
+		v := u.between(lo, hi, size)
+		for i := range v {
+			v[i] = float32(math.Round(float64(v[i])*128) / 128)
+		}
+		return v
+	}
 }
