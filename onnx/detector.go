@@ -9,6 +9,7 @@ import (
 	"github.com/destseg/destseg/graph"
 	"github.com/destseg/destseg/network"
 	"github.com/destseg/destseg/picture"
+	"github.com/destseg/destseg/quantize"
 )
 
 // Names of a model's inputs and outputs; the package comment describes them.
@@ -31,6 +32,8 @@ var (
 	// ErrTiles is wrapped by the error for a model with preprocessing of a detector
 	// that sees tiles.
 	ErrTiles = errors.New("the detector sees pictures in tiles, which an ONNX model can't cut")
+	// ErrSteps is returned for [Int8] without steps.
+	ErrSteps = errors.New("8-bit integers take the steps of a quantized detector")
 	// ErrRange is wrapped by the error for weights beyond a precision's range.
 	ErrRange = errors.New("weights out of range")
 )
@@ -42,9 +45,10 @@ type Precision int
 const (
 	Float32 Precision = iota // "fp32"
 	Float16                  // "fp16": see the package comment
+	Int8                     // "int8": see there
 )
 
-var precisionNames = [...]string{"fp32", "fp16"}
+var precisionNames = [...]string{"fp32", "fp16", "int8"}
 
 // String returns the name that ParsePrecision reads.
 func (p Precision) String() string {
@@ -54,20 +58,22 @@ func (p Precision) String() string {
 	return precisionNames[p]
 }
 
-// ParsePrecision reads "fp32" or "fp16".
+// ParsePrecision reads "fp32", "fp16" or "int8".
 func ParsePrecision(s string) (Precision, error) {
 	for i, name := range precisionNames {
 		if s == name {
 			return Precision(i), nil
 		}
 	}
-	return 0, fmt.Errorf("precision %q; ONNX models have fp32 or fp16", s)
+	return 0, fmt.Errorf("precision %q; ONNX models have fp32, fp16 or int8", s)
 }
 
 // Options of a model. The zero value means float32, normalised pictures of the
 // network's size, and the outputs [AnomalyMap] and [Score].
 type Options struct {
 	Precision Precision
+	// Steps are those between the levels of [Int8], which needs them.
+	Steps *quantize.Steps
 	// DynamicSize lets the caller choose the height and width of [Image]. With
 	// Preprocessing the size of a picture is free in any case, and that of the
 	// networks fixed.
@@ -84,7 +90,7 @@ type Options struct {
 // Write writes a detector as an ONNX model; record and values are as [destseg.Read]
 // returns them, and values that it checks are not checked again.
 //
-// Errors wrap [ErrROI], [ErrTiles], [ErrRange] or [destseg.ErrRecord], or come from w.
+// Errors wrap [ErrROI], [ErrTiles], [ErrSteps], [ErrRange] or [destseg.ErrRecord], or come from w.
 func Write(w io.Writer, r destseg.Record, values map[string][]float32, o Options) error {
 	m, err := build(r, values, o)
 	if err != nil {
@@ -109,6 +115,14 @@ func build(r destseg.Record, values map[string][]float32, o Options) (*model, er
 	g, err := network.Inference(network.Size{Batch: 1, Height: how.Height, Width: how.Width}, false)
 	if err != nil {
 		return nil, fmt.Errorf("%w: %w", destseg.ErrRecord, err)
+	}
+	if o.Precision == Int8 {
+		if o.Steps == nil {
+			return nil, ErrSteps
+		}
+		if g, err = quantize.Graph(g, *o.Steps); err != nil {
+			return nil, fmt.Errorf("onnx: %w", err)
+		}
 	}
 	m := newModel()
 	m.version, m.metadata = destseg.Version(), [][2]string{{RecordKey, record}}

@@ -3,6 +3,7 @@ package onnx
 import (
 	"fmt"
 	"math"
+	"slices"
 	"strings"
 
 	"github.com/destseg/destseg/graph"
@@ -54,7 +55,7 @@ func (l *lowering) lower(g *graph.Graph, outputs []graph.Value) error {
 		}
 	}
 	for _, n := range g.Nodes {
-		if !needed[n] || n.Op == graph.OpVariable || l.foldsInto(n) {
+		if !needed[n] || n.Op == graph.OpVariable || n.Op == graph.OpQuantizeWeights || l.foldsInto(n) {
 			continue
 		}
 		if err := l.translate(n); err != nil {
@@ -139,6 +140,8 @@ func (l *lowering) translate(n *graph.Node) error {
 		l.set(n, 0, l.node("Mul", []string{l.as(n.In[0], float32s), l.as(n.In[1], float32s)}), float32s)
 	case graph.OpAffine:
 		l.affine(n)
+	case graph.OpQuantize:
+		l.quantize(n)
 	case graph.OpSigmoid:
 		l.set(n, 0, l.node("Sigmoid", []string{l.as(n.In[0], float32s)}), float32s)
 	default:
@@ -165,37 +168,40 @@ func (l *lowering) convolution(n *graph.Node) error {
 			return fmt.Errorf("onnx: %q is a batch norm without a convolution of its own", n.In[1].Node.Name)
 		}
 	}
-	w, err := l.read(conv.In[1])
+	variable, rounded := conv.In[1], conv.In[1].Node.Op == graph.OpQuantizeWeights
+	if rounded {
+		variable = variable.Node.In[0]
+	}
+	w, err := l.read(variable)
 	if err != nil {
 		return err
 	}
-	shape := conv.In[1].Shape()
-	var bias []float64
-	switch {
-	case len(conv.In) == 3:
-		if bias, err = l.read(conv.In[2]); err != nil {
-			return err
-		}
-	case norm != nil:
-		if bias, err = l.fold(norm, w); err != nil {
-			return err
-		}
+	factors, bias, err := l.addition(conv, norm)
+	if err != nil {
+		return err
 	}
-	name := strings.TrimSuffix(conv.In[1].Node.Name, ".weight")
+	name := strings.TrimSuffix(variable.Node.Name, ".weight")
 	in := []string{l.as(conv.In[0], l.working())}
-	for _, part := range []struct {
-		ending string
-		shape  []int
-		values []float64
-	}{{".weight", shape, w}, {".bias", shape[:1], bias}} {
-		if part.values == nil {
-			continue
+	if rounded {
+		reads := conv.In[0].Node
+		if reads.Op != graph.OpQuantize {
+			return fmt.Errorf("onnx: %s has rounded weights and reads numbers that are not", name)
 		}
-		raw, err := l.encodeWeights(part.values, part.shape)
+		in = append(in, l.roundedWeights(name, variable.Shape(), w, factors, bias, reads.Alpha)...)
+	} else {
+		each := len(w) / len(factors)
+		for i := range w {
+			w[i] *= factors[i/each]
+		}
+		weight, err := l.weights(name+".weight", variable.Shape(), w)
 		if err != nil {
-			return fmt.Errorf("onnx: %s%s: %w", name, part.ending, err)
+			return err
 		}
-		in = append(in, l.constant(name+part.ending, l.working(), part.shape, raw))
+		offset, err := l.weights(name+".bias", variable.Shape()[:1], bias)
+		if err != nil {
+			return err
+		}
+		in = append(in, weight, offset)
 	}
 	// Not by set, since the operand of a batch norm is no value of the model.
 	flat := l.values[conv.In[0]].flat
@@ -216,42 +222,47 @@ func (l *lowering) read(v graph.Value) ([]float64, error) {
 	return wide, nil
 }
 
-// fold multiplies a convolution's weights, O×I×K×K, by what a batch norm does and
-// returns the bias that it adds.
-func (l *lowering) fold(norm *graph.Node, w []float64) ([]float64, error) {
+// addition returns by what a convolution's output channels are multiplied, and what is
+// added to them then: by the batch norm that follows, or its bias.
+func (l *lowering) addition(conv, norm *graph.Node) (factors, bias []float64, err error) {
+	channels := conv.Shapes[0][1]
+	if norm == nil {
+		factors = slices.Repeat([]float64{1}, channels)
+		if len(conv.In) < 3 {
+			return factors, make([]float64, channels), nil
+		}
+		bias, err = l.read(conv.In[2])
+		return factors, bias, err
+	}
 	var of [4][]float64 // scale, shift, mean, variance
 	for i := range of {
-		var err error
 		if of[i], err = l.read(norm.In[1+i]); err != nil {
-			return nil, err
+			return nil, nil, err
 		}
 	}
-	bias := make([]float64, len(of[0]))
-	each := len(w) / len(bias)
-	for o := range bias {
-		factor := of[0][o] / math.Sqrt(of[3][o]+norm.Alpha)
-		for i := range each {
-			w[o*each+i] *= factor
-		}
-		bias[o] = of[1][o] - of[2][o]*factor
+	factors, bias = make([]float64, channels), make([]float64, channels)
+	for o := range factors {
+		factors[o] = of[0][o] / math.Sqrt(of[3][o]+norm.Alpha)
+		bias[o] = of[1][o] - of[2][o]*factors[o]
 	}
-	return bias, nil
+	return factors, bias, nil
 }
 
-// encodeWeights rounds to what convolutions compute in.
-func (l *lowering) encodeWeights(v []float64, shape []int) ([]byte, error) {
+// weights adds a constant that convolutions read, rounded to what they compute in.
+func (l *lowering) weights(name string, shape graph.Shape, v []float64) (string, error) {
 	const largest = 65504 // of half precision
 	narrow := make([]float32, len(v))
 	for i, x := range v {
 		if l.half && math.Abs(x) > largest {
-			return nil, fmt.Errorf("%w: %v, with the batch norm folded in, is beyond half precision; export in fp32", ErrRange, x)
+			return "", fmt.Errorf("onnx: %s: %w: %v, with the batch norm folded in, is beyond half precision; export in fp32", name, ErrRange, x)
 		}
 		narrow[i] = float32(x)
 	}
+	raw := floatBytes(narrow)
 	if l.half {
-		return weights.FromFloat16(shape, narrow).Data, nil
+		raw = weights.FromFloat16(shape, narrow).Data
 	}
-	return floatBytes(narrow), nil
+	return l.constant(name, l.working(), shape, raw), nil
 }
 
 // join writes a sum or a concatenation, in what convolutions compute in.

@@ -17,6 +17,8 @@ type dataType int
 const (
 	float32s dataType = 1
 	uint8s   dataType = 2
+	int8s    dataType = 3
+	int32s   dataType = 6
 	int64s   dataType = 7
 	float16s dataType = 10
 )
