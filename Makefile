@@ -1,5 +1,6 @@
 # `make help` lists the targets. Variables: GO, CGO_ENABLED (0: the slow pure Go
-# engine, no C compiler or library needed), FUZZTIME, BENCH, BENCHTIME.
+# engine, no C compiler or library needed), FUZZTIME, BENCH, BENCHTIME; DETECTOR,
+# PICTURES and COMPARE (flags) for bench-exchange.
 
 GO        ?= go
 FUZZTIME  ?= 10s
@@ -23,7 +24,7 @@ stamp := $(shell git rev-parse HEAD >/dev/null 2>&1 || echo -buildvcs=false)
 
 .PHONY: help
 help: ## List the targets
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  %-13s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 .PHONY: demo
 demo: build ## Train a detector on a made-up product and show what it finds (runs/demo)
@@ -42,7 +43,7 @@ endif
 
 .PHONY: test-exchange
 test-exchange: setup ## Run exported models with ONNX Runtime (needs Node.js and npm)
-	scripts/setup-exchange
+	@scripts/setup-exchange
 	DESTSEG_TEST_EXCHANGE=1 $(passive) $(GO) test -vet=off -count=1 -run 'ONNXRuntime' ./onnx ./cmd/destseg
 
 .PHONY: race
@@ -61,6 +62,11 @@ fuzz: setup ## Run every fuzz target for FUZZTIME (10s)
 .PHONY: bench
 bench: setup ## Run the benchmarks that match BENCH (.) for BENCHTIME (1s) each
 	$(GO) test -run '^$$' -bench '$(BENCH)' -benchtime $(BENCHTIME) -benchmem ./...
+
+.PHONY: bench-exchange
+bench-exchange: setup ## Time DETECTOR on PICTURES, here and as an ONNX model on ONNX Runtime
+	@scripts/setup-exchange
+	$(GO) run ./internal/ort/compare $(COMPARE) "$(DETECTOR)" "$(PICTURES)"
 
 .PHONY: clean
 clean: ## Remove what build made
