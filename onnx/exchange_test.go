@@ -235,6 +235,21 @@ func TestONNXRuntime(t *testing.T) {
 	}
 }
 
+// TestONNXRuntimeRefuses checks that a size that is no multiple of 32 fails, and gives no
+// map that looks like one.
+func TestONNXRuntimeRefuses(t *testing.T) {
+	r := startRuntime(t)
+	if _, _, err := r.Open(export(t, testRecord(64, 64), Options{DynamicSize: true}), 0); err != nil {
+		t.Fatal(err)
+	}
+	for _, side := range []int{16, 48, 80} {
+		input := ort.Tensor{Shape: []int{1, 3, 64, side}, Floats: make([]float32, 3*64*side)}
+		if outputs, _, err := r.Run(map[string]ort.Tensor{Image: input}); err == nil {
+			t.Errorf("64×%d gives a map of %v", side, outputs[AnomalyMap].Shape)
+		}
+	}
+}
+
 // TestONNXRuntimePreprocessing runs models of pictures.
 func TestONNXRuntimePreprocessing(t *testing.T) {
 	r := startRuntime(t)

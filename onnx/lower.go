@@ -31,7 +31,7 @@ type lowering struct {
 	sizes   string // name of its height and width in int64; "": those of the graph
 
 	uses   map[graph.Value]int
-	users  map[graph.Value]*graph.Node // the last one
+	users  map[graph.Value]*graph.Node // one of them
 	values map[graph.Value]value
 	casts  map[value]string // by name and the type to cast to
 }
