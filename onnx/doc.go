@@ -27,6 +27,12 @@
 // the mean over the picture, and all from the last convolution on, stays float32, as do
 // inputs and outputs.
 //
+// [Int8] has the roundings of package quantize as pairs of QuantizeLinear and
+// DequantizeLinear: activations in uint8 with a step a tensor, weights in int8 with a step
+// a channel, biases in int32. ONNX Runtime computes a convolution in integers if what it
+// reads and what it gives is rounded. So in front of sums, where our engine rounds
+// nothing, results of convolutions are rounded too.
+//
 // The models are of opset 17 and IR version 8 (ONNX 1.12, 2022). The same detector and
 // options give the same bytes.
 package onnx

@@ -55,7 +55,7 @@ func (l *lowering) lower(g *graph.Graph, outputs []graph.Value) error {
 		}
 	}
 	for _, n := range g.Nodes {
-		if !needed[n] || n.Op == graph.OpVariable || n.Op == graph.OpQuantizeWeights || l.foldsInto(n) {
+		if !needed[n] || n.Op == graph.OpVariable || n.Op == graph.OpQuantizeWeights || l.foldsInto(n) || l.splits(n) {
 			continue
 		}
 		if err := l.translate(n); err != nil {
@@ -65,10 +65,22 @@ func (l *lowering) lower(g *graph.Graph, outputs []graph.Value) error {
 	return nil
 }
 
+// splits reports whether a concatenation is written with the quantization that follows.
+func (l *lowering) splits(n *graph.Node) bool {
+	return n.Op == graph.OpConcat && l.reader(graph.Value{Node: n}, graph.OpQuantize) != nil
+}
+
 // foldsInto reports whether a convolution is computed with the batch norm that follows.
 func (l *lowering) foldsInto(n *graph.Node) bool {
-	v := graph.Value{Node: n}
-	return n.Op == graph.OpConv && l.uses[v] == 1 && l.users[v] != nil && l.users[v].Op == graph.OpBatchNorm
+	return n.Op == graph.OpConv && l.reader(graph.Value{Node: n}, graph.OpBatchNorm) != nil
+}
+
+// reader returns the one node that reads a value, if it is of that kind.
+func (l *lowering) reader(v graph.Value, op graph.Op) *graph.Node {
+	if n := l.users[v]; l.uses[v] == 1 && n != nil && n.Op == op {
+		return n
+	}
+	return nil
 }
 
 // working is what convolutions compute in.
@@ -272,6 +284,9 @@ func (l *lowering) join(n *graph.Node) {
 		in[i] = l.as(v, l.working())
 	}
 	if n.Op == graph.OpAdd {
+		for i, v := range n.In {
+			in[i] = l.addend(in[i], v, n.In[1-i], n)
+		}
 		l.set(n, 0, l.node("Add", in), l.working())
 		return
 	}
