@@ -6,6 +6,7 @@ import (
 	"sync"
 
 	"github.com/destseg/destseg/engine"
+	"github.com/destseg/destseg/graph"
 	"github.com/destseg/destseg/network"
 )
 
@@ -56,6 +57,11 @@ func New(r Record, values map[string][]float32, opts ...Option) (*Detector, erro
 // compile takes the tensors one by one, so that an engine need not hold them in
 // the form that they have in a file.
 func compile(r Record, tensor func(name string, v []float32) error, opts []Option) (*Detector, error) {
+	return compileGraph(r, tensor, opts, nil)
+}
+
+// compileGraph is compile for the networks' graph as change, unless it is nil, returns it.
+func compileGraph(r Record, tensor func(name string, v []float32) error, opts []Option, change func(*graph.Graph) *graph.Graph) (*Detector, error) {
 	var o options
 	for _, set := range opts {
 		set(&o)
@@ -70,9 +76,9 @@ func compile(r Record, tensor func(name string, v []float32) error, opts []Optio
 		}
 	}
 	switch o.Precision {
-	case engine.Auto, engine.Float32, engine.BFloat16:
+	case engine.Auto, engine.Float32, engine.BFloat16, engine.Int8:
 	default:
-		return nil, fmt.Errorf("%w: %v; known are auto, fp32 and bf16", engine.ErrUnsupported, o.Precision)
+		return nil, fmt.Errorf("%w: %v; known are auto, fp32, bf16 and int8", engine.ErrUnsupported, o.Precision)
 	}
 	if o.engine == nil {
 		e, err := NewEngine("auto")
@@ -85,12 +91,33 @@ func compile(r Record, tensor func(name string, v []float32) error, opts []Optio
 	if err != nil {
 		return nil, err
 	}
+	if change != nil {
+		g = change(g)
+	}
 	o.Constants = tensor
-	p, err := o.engine.Compile(g, o.Options)
+	p, err := compileProgram(r, g, o)
 	if err != nil {
 		return nil, err
 	}
 	return &Detector{record: r, engineName: o.engine.Name(), precision: p.Precision(), program: p}, nil
+}
+
+// compileProgram lets auto take int8 where the detector is quantized and the processor
+// has it.
+func compileProgram(r Record, g *graph.Graph, o options) (engine.Program, error) {
+	quantized, ok, err := r.inInt8(o.Precision, g)
+	if err != nil {
+		return nil, err
+	}
+	if ok {
+		in8 := o.Options
+		in8.Precision = engine.Int8
+		p, err := o.engine.Compile(quantized, in8)
+		if o.Precision == engine.Int8 || !errors.Is(err, engine.ErrUnsupported) {
+			return p, err
+		}
+	}
+	return o.engine.Compile(g, o.Options)
 }
 
 // clone copies what a caller could change in place. Measurements, the calibration and the

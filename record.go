@@ -72,6 +72,8 @@ type Record struct {
 	Threshold *Threshold      `json:"threshold,omitempty"` // nil: none set
 	Regions   region.Settings `json:"regions"`
 	Metrics   *Evaluation     `json:"metrics,omitempty"` // nil: not measured; saved without what names files
+
+	Quantization *Quantization `json:"quantization,omitempty"` // nil: not quantized
 }
 
 // TeacherRecord names the teacher that a detector was trained with. The
@@ -122,6 +124,11 @@ func (r Record) Check() error {
 			return fmt.Errorf("%w: %w", ErrRecord, err)
 		}
 	}
+	if r.Quantization != nil {
+		if err := r.Quantization.check(); err != nil {
+			return fmt.Errorf("%w: %w", ErrRecord, err)
+		}
+	}
 	for _, text := range r.texts() {
 		if len(text) > MaxText {
 			return fmt.Errorf("%w: a text of %d bytes, %.20q…; at most %d are kept", ErrRecord, len(text), text, MaxText)
@@ -144,6 +151,9 @@ func (r Record) texts() []string {
 		if r.Threshold.Calibration != nil {
 			texts = append(texts, r.Threshold.Calibration.Good.Digest)
 		}
+	}
+	if r.Quantization != nil {
+		texts = append(texts, r.Quantization.Good.Digest)
 	}
 	if r.Metrics != nil {
 		texts = append(append(texts, r.Metrics.Engine, r.Metrics.Precision), r.Metrics.Protocol...)

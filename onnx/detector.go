@@ -32,8 +32,6 @@ var (
 	// ErrTiles is wrapped by the error for a model with preprocessing of a detector
 	// that sees tiles.
 	ErrTiles = errors.New("the detector sees pictures in tiles, which an ONNX model can't cut")
-	// ErrSteps is returned for [Int8] without steps.
-	ErrSteps = errors.New("8-bit integers take the steps of a quantized detector")
 	// ErrRange is wrapped by the error for weights beyond a precision's range.
 	ErrRange = errors.New("weights out of range")
 )
@@ -72,8 +70,6 @@ func ParsePrecision(s string) (Precision, error) {
 // network's size, and the outputs [AnomalyMap] and [Score].
 type Options struct {
 	Precision Precision
-	// Steps are those between the levels of [Int8], which needs them.
-	Steps *quantize.Steps
 	// DynamicSize lets the caller choose the height and width of [Image]. With
 	// Preprocessing the size of a picture is free in any case, and that of the
 	// networks fixed.
@@ -90,7 +86,7 @@ type Options struct {
 // Write writes a detector as an ONNX model; record and values are as [destseg.Read]
 // returns them, and values that it checks are not checked again.
 //
-// Errors wrap [ErrROI], [ErrTiles], [ErrSteps], [ErrRange] or [destseg.ErrRecord], or come from w.
+// Errors wrap [ErrROI], [ErrTiles], [destseg.ErrNotQuantized], [ErrRange] or [destseg.ErrRecord], or come from w.
 func Write(w io.Writer, r destseg.Record, values map[string][]float32, o Options) error {
 	m, err := build(r, values, o)
 	if err != nil {
@@ -117,11 +113,11 @@ func build(r destseg.Record, values map[string][]float32, o Options) (*model, er
 		return nil, fmt.Errorf("%w: %w", destseg.ErrRecord, err)
 	}
 	if o.Precision == Int8 {
-		if o.Steps == nil {
-			return nil, ErrSteps
+		if r.Quantization == nil {
+			return nil, destseg.ErrNotQuantized
 		}
-		if g, err = quantize.Graph(g, *o.Steps); err != nil {
-			return nil, fmt.Errorf("onnx: %w", err)
+		if g, err = quantize.Graph(g, r.Quantization.Steps); err != nil {
+			return nil, fmt.Errorf("%w: %w", destseg.ErrRecord, err)
 		}
 	}
 	m := newModel()

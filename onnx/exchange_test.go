@@ -120,8 +120,8 @@ func compile(t *testing.T, g *graph.Graph, precision engine.Precision) engine.Pr
 	return p
 }
 
-// drawnSteps quantizes the drawn detector by a few pictures.
-func drawnSteps(t *testing.T) *quantize.Steps {
+// drawnQuantization quantizes the drawn detector by a few pictures.
+func drawnQuantization(t *testing.T) *destseg.Quantization {
 	t.Helper()
 	size := network.Size{Batch: 2, Height: 64, Width: 64}
 	g, err := network.Inference(size, false)
@@ -139,11 +139,11 @@ func drawnSteps(t *testing.T) *quantize.Steps {
 			t.Fatal(err)
 		}
 	}
-	steps, err := c.Steps(quantize.Method{})
+	steps, err := c.Steps()
 	if err != nil {
 		t.Fatal(err)
 	}
-	return &steps
+	return &destseg.Quantization{Steps: steps}
 }
 
 // run runs the model that is open.
@@ -215,11 +215,17 @@ func TestONNXRuntime(t *testing.T) {
 			[]network.Size{{Batch: 1, Height: 256, Width: 256}, {Batch: 3, Height: 96, Width: 160}, {Batch: 1, Height: 32, Width: 32}, {Batch: 2, Height: 64, Width: 32}}, limit32},
 		{"fp16", Options{DeST: true, DynamicSize: true, Precision: Float16}, network.Size{Height: 64, Width: 64},
 			[]network.Size{{Batch: 1, Height: 64, Width: 64}, {Batch: 2, Height: 96, Width: 64}}, limit16},
-		{"int8", Options{DeST: true, DynamicSize: true, Precision: Int8, Steps: drawnSteps(t)}, network.Size{Height: 64, Width: 64},
+		{"int8", Options{DeST: true, DynamicSize: true, Precision: Int8}, network.Size{Height: 64, Width: 64},
 			[]network.Size{{Batch: 1, Height: 64, Width: 64}, {Batch: 2, Height: 96, Width: 64}}, limit8},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			path := export(t, testRecord(c.model.Width, c.model.Height), c.o)
+			record := testRecord(c.model.Width, c.model.Height)
+			var steps *quantize.Steps
+			if c.o.Precision == Int8 {
+				record.Quantization = drawnQuantization(t)
+				steps = &record.Quantization.Steps
+			}
+			path := export(t, record, c.o)
 			check(t, path)
 			if _, _, err := r.Open(path, 0); err != nil {
 				t.Fatal(err)
@@ -228,7 +234,7 @@ func TestONNXRuntime(t *testing.T) {
 				t.Run(fmt.Sprintf("%dx%dx%d", size.Batch, size.Width, size.Height), func(t *testing.T) {
 					input := golden.DrawPictures("onnx", size).Corrupted
 					got := run(t, r, Image, ort.Tensor{Shape: []int{size.Batch, 3, size.Height, size.Width}, Floats: input}, size.Height*size.Width)
-					compare(t, got, inspectBatch(t, input, size, c.o.Steps), c.limit)
+					compare(t, got, inspectBatch(t, input, size, steps), c.limit)
 				})
 			}
 		})

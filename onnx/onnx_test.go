@@ -56,11 +56,14 @@ func TestNodes(t *testing.T) {
 		"dynamic":       {DynamicSize: true, DeST: true},
 		"preprocessing": {Preprocessing: true, DeST: true},
 		"fp16":          {Preprocessing: true, DynamicSize: true, Precision: Float16},
-		"int8":          {Precision: Int8, Steps: drawnSteps(t)},
+		"int8":          {Precision: Int8},
 	} {
 		t.Run(name, func(t *testing.T) {
 			record := testRecord(96, 64)
 			record.Preprocessing.Fit = picture.Pad
+			if o.Precision == Int8 {
+				record.Quantization = drawnQuantization(t)
+			}
 			m, err := build(record, drawnValues(), o)
 			if err != nil {
 				t.Fatal(err)
@@ -209,8 +212,8 @@ func TestRefusals(t *testing.T) {
 	if err := write(masked, drawnValues(), Options{WithoutROI: true}); err != nil {
 		t.Errorf("without ROI: %v", err)
 	}
-	if err := write(testRecord(64, 64), drawnValues(), Options{Precision: Int8}); !errors.Is(err, ErrSteps) {
-		t.Errorf("without steps: %v", err)
+	if err := write(testRecord(64, 64), drawnValues(), Options{Precision: Int8}); !errors.Is(err, destseg.ErrNotQuantized) {
+		t.Errorf("not quantized: %v", err)
 	}
 	tiled := testRecord(64, 64)
 	tiled.Preprocessing.Fit, tiled.Preprocessing.Tile = picture.Tiles, 128

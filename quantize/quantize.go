@@ -2,8 +2,8 @@
 //
 // It rounds after training: [Observe] adds outputs that show what the convolutions of
 // a network read, a [Collector] gathers these over good pictures and chooses a step for
-// each, and [Graph] builds the network that computes with them. None of that needs an
-// engine of a certain kind: an exporter can use the same steps.
+// each, and [Graph] builds the network that computes with them. Any engine can run both
+// networks, and an exporter can lower the second one as well.
 //
 // What a convolution reads is rounded to 256 levels with one step for the whole tensor,
 // its weights to 255 with a step for each output channel. In the networks of this method

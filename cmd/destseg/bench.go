@@ -77,7 +77,7 @@ Other work on the machine slows both. Let there be none.`,
 	countFlag(f, &o.loaders, 0, maxWorkers, "loaders", "goroutines that prepare pictures, 0 for one a processor")
 	f.StringVar(&o.json, "json", "", "`FILE` for everything as JSON, - for the standard output\nin place of the tables; the format may change until version 1.0")
 	layoutFlag(f, &o.layout)
-	computingFlags(f, &o.computing)
+	inspectingFlags(f, &o.computing)
 	return command
 }
 

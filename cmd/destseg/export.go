@@ -60,12 +60,12 @@ the published PyTorch model, whose load_state_dict takes them.`,
 	parse := func(s string) (onnx.Precision, error) {
 		p, err := onnx.ParsePrecision(s)
 		if err != nil {
-			err = errors.New("expected fp32 or fp16")
+			err = errors.New("expected fp32, fp16 or int8")
 		}
 		return p, err
 	}
 	f.Var(value[onnx.Precision]{&o.Precision, "KIND", parse, onnx.Precision.String}, "precision",
-		"of the ONNX model: fp32, or fp16: weights and most activations in\nhalf precision, inputs and outputs in fp32")
+		"of the ONNX model: fp32, fp16 (weights and most activations), or int8\n(QDQ nodes) for a detector that was quantized; inputs and outputs are\nfp32 in any case")
 	f.BoolVar(&o.Preprocessing, "with-preprocessing", false, "take RGB bytes of any size in place of normalised pictures")
 	f.BoolVar(&o.DynamicSize, "dynamic-size", false, "take normalised pictures of any size in multiples of 32")
 	f.BoolVar(&o.DeST, "dest", false, "give the DeST map as well")
@@ -120,6 +120,8 @@ func (o exportOptions) writeModel(path string, record destseg.Record, values map
 	switch {
 	case errors.Is(err, onnx.ErrROI):
 		return fmt.Errorf("%s: %w; --without-roi leaves it out, so that map and score are those of the whole picture", path, onnx.ErrROI)
+	case errors.Is(err, destseg.ErrNotQuantized):
+		return fmt.Errorf("%s: %w; destseg quantize %s GOOD_PICTURES does that", path, destseg.ErrNotQuantized, path)
 	case errors.Is(err, onnx.ErrTiles):
 		return fmt.Errorf("%s: %w; without --with-preprocessing the model sees one tile at a time", path, onnx.ErrTiles)
 	}

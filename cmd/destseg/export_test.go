@@ -45,6 +45,9 @@ func TestExport(t *testing.T) {
 	}
 
 	before := listing(t, ".")
+	if o := command(t.Context(), "export", detector, "-o", "c.onnx", "--precision", "int8"); o.code != exitFailed || !strings.Contains(o.stderr, "not quantized; destseg quantize "+detector) {
+		t.Errorf("status %d: %s", o.code, o.stderr)
+	}
 	if o := command(t.Context(), "export", detector, "-o", "a.onnx"); o.code != exitFailed || !strings.Contains(o.stderr, "--force replaces it") {
 		t.Errorf("status %d: %s", o.code, o.stderr)
 	}

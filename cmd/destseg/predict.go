@@ -69,7 +69,7 @@ Transparency is ignored: the colour stored under transparent pixels is judged.`,
 	f.StringVar(&o.maps, "maps", "", "`DIR` for the anomaly maps themselves")
 	mapFormatFlag(f, &o.mapFormat)
 	o.use.flags(f)
-	computingFlags(f, &o.computing)
+	inspectingFlags(f, &o.computing)
 	return command
 }
 

@@ -140,7 +140,7 @@ func TestUsage(t *testing.T) {
 		{[]string{"compare", detector, detector, "--data", data, "--confidence", "1"}, "give less than 1"},
 		{[]string{"compare", detector, detector, "--data", data, "--json", detector}, "would be replaced"},
 		{[]string{"export", detector}, "--output is missing"},
-		{[]string{"export", detector, "-o", "x.onnx", "--precision", "int3"}, "expected fp32 or fp16"},
+		{[]string{"export", detector, "-o", "x.onnx", "--precision", "int3"}, "expected fp32, fp16 or int8"},
 		{[]string{"export", detector, "-o", "x.onnx", "--format", "tflite"}, "expected onnx or torch-state-dict"},
 		{[]string{"export", detector, "-o", "x.onnx", "--dynamic-size", "--with-preprocessing"}, "contradict each other"},
 		{[]string{"export", detector, "-o", "x.st", "--format", "torch-state-dict", "--dest"}, "--dest goes with --format onnx"},
