@@ -44,7 +44,7 @@ endif
 .PHONY: test-exchange
 test-exchange: setup ## Run exported models with ONNX Runtime (needs Node.js and npm)
 	@scripts/setup-exchange
-	DESTSEG_TEST_EXCHANGE=1 $(passive) $(GO) test -vet=off -count=1 -run 'ONNXRuntime' ./onnx ./cmd/destseg
+	DESTSEG_TEST_EXCHANGE=1 $(passive) $(GO) test -vet=off -count=1 -run ONNXRuntime ./onnx ./cmd/destseg ./internal/ort/...
 
 .PHONY: race
 race: setup ## Test for data races where goroutines share data
