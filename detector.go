@@ -80,12 +80,8 @@ func compileGraph(r Record, tensor func(name string, v []float32) error, opts []
 	default:
 		return nil, fmt.Errorf("%w: %v; known are auto, fp32, bf16 and int8", engine.ErrUnsupported, o.Precision)
 	}
-	if o.engine == nil {
-		e, err := NewEngine("auto")
-		if err != nil {
-			return nil, err
-		}
-		o.engine = e
+	if err := o.chooseEngine(); err != nil {
+		return nil, err
 	}
 	g, err := network.Inference(network.Size{Batch: 1, Height: r.Preprocessing.Height, Width: r.Preprocessing.Width}, false)
 	if err != nil {
@@ -120,8 +116,8 @@ func compileProgram(r Record, g *graph.Graph, o options) (engine.Program, error)
 	return o.engine.Compile(g, o.Options)
 }
 
-// clone copies what a caller could change in place. Measurements, the calibration and the
-// ROI are shared.
+// clone copies what a caller could change in place. Measurements, the calibration, the
+// ROI and the quantization are shared.
 func (r Record) clone() Record {
 	if r.Threshold != nil {
 		r.Threshold = new(*r.Threshold)
@@ -132,8 +128,8 @@ func (r Record) clone() Record {
 	return r
 }
 
-// Record returns what is known about the detector. Its Metrics, Calibration and ROI must
-// not be changed.
+// Record returns what is known about the detector. Its Metrics, Calibration, ROI and
+// Quantization must not be changed.
 func (d *Detector) Record() Record { return d.record.clone() }
 
 // Precision returns what the networks compute in, never [engine.Auto].

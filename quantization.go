@@ -37,12 +37,13 @@ type Trial struct {
 	LargestDifference float64 `json:"largest_score_difference"`
 	Verdicts          int     `json:"verdicts_changed"` // 0 without a threshold
 
-	// How well anomalies are told from good pictures, and their pixels from others, at
-	// network scale; nil without anomalies.
-	Float32, Int8 TrialFigures
+	Float32 TrialFigures `json:"fp32"`
+	Int8    TrialFigures `json:"int8"`
 }
 
-// TrialFigures are those of one precision in a [Trial].
+// TrialFigures tell, for one precision in a [Trial], how well anomalies are told from
+// good pictures, and their pixels from others, at network scale. They are nil without
+// anomalies.
 type TrialFigures struct {
 	ImageAUROC *float64 `json:"image_auroc"`
 	PixelAP    *float64 `json:"pixel_ap"`
@@ -104,8 +105,11 @@ type QuantizationPictures struct {
 // the precision does not matter. progress, if it is not nil, is called after each run
 // over a picture.
 func Quantize(ctx context.Context, path string, p QuantizationPictures, progress func(done, total int), opts ...Option) (Quantization, []FailedPicture, error) {
-	c := calibration{total: 3*len(p.Good) + 2*p.Synthetic, progress: progress}
 	var q Quantization
+	if err := checkInt8(opts); err != nil {
+		return q, nil, err
+	}
+	c := calibration{total: 3*len(p.Good) + 2*p.Synthetic, progress: progress}
 	observed, steps, err := observe(ctx, path, p.Good, &c, opts)
 	if err != nil {
 		return q, c.failed, err
@@ -132,6 +136,24 @@ func Quantize(ctx context.Context, path string, p QuantizationPictures, progress
 	}
 	q.Trial = compareRuns(&runs[0], &runs[1])
 	return q, c.failed, nil
+}
+
+// checkInt8 finds out, before anything takes long, whether there is int8 here.
+func checkInt8(opts []Option) error {
+	var o options
+	for _, set := range opts {
+		set(&o)
+	}
+	if err := o.chooseEngine(); err != nil {
+		return err
+	}
+	g := new(graph.Graph)
+	g.Output("y", g.Quantize(g.Input("x", 1, 1, 1, 1), 1, false))
+	p, err := o.engine.Compile(g, engine.Options{Precision: engine.Int8, Threads: 1})
+	if err != nil {
+		return err
+	}
+	return p.Close()
 }
 
 // observe runs a detector over pictures and returns those that could be read, and the

@@ -91,12 +91,12 @@ func (c *Collector) Steps() (Steps, error) {
 	return s, nil
 }
 
-// reach is that of the levels for most runs: the upper quartile. A good picture unlike
-// the others may make numbers a hundred times as large, which would leave no levels for
-// those of all others.
+// reach is that of the levels for nine runs in ten. A good picture unlike the others may
+// make numbers a hundred times as large, which would leave no levels for those of the
+// others.
 func (s *seen) reach() float64 {
 	if len(s.reaches) == 0 {
 		return 1 // nothing but zeros, which every step keeps
 	}
-	return slices.Sorted(slices.Values(s.reaches))[3*(len(s.reaches)-1)/4]
+	return slices.Sorted(slices.Values(s.reaches))[9*(len(s.reaches)-1)/10]
 }

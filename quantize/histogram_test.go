@@ -29,7 +29,7 @@ func TestReach(t *testing.T) {
 		}
 		got := h.reach(most)
 		// One large number among many is cut, since that costs less than coarse steps.
-		if got > 15 || got < 4 {
+		if got > 18 || got < 4 {
 			t.Errorf("%d levels reach up to %v", most, got)
 		}
 		for reach := 3.0; reach <= 20; reach += 0.25 {

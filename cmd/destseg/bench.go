@@ -63,6 +63,12 @@ Other work on the machine slows both. Let there be none.`,
 			return nil
 		},
 		RunE: func(command *cobra.Command, args []string) error {
+			if o.precision == engine.Int8 {
+				if len(o.pretraining) > 0 || command.Flags().Changed("training") && len(o.training) > 0 {
+					return wrongUsage("--precision int8 is for inference; leave --training and --pretraining out")
+				}
+				o.training = nil
+			}
 			return o.run(command.Context(), c, strings.Join(args, ""))
 		},
 	}

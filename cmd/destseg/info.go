@@ -63,7 +63,7 @@ func info(c *console, path string, asJSON bool) error {
 			{"detector", fmt.Sprintf("%s (%s)", path, formatBytes(stat.Size()))},
 			{"networks", fmt.Sprintf("%s, %s numbers", formatCount(len(values), "tensor"), group(int64(parameters)))},
 		},
-		recordRows(record), thresholdRows(record.Threshold), settingsRows(record.Regions))
+		recordRows(record), thresholdRows(record.Threshold), quantizationRows(record.Quantization), settingsRows(record.Regions))
 	fmt.Fprint(c.out, formatList(rows))
 	if record.Metrics != nil {
 		fmt.Fprintf(c.out, "\n%s", formatEvaluation(*record.Metrics, nil, 0))
