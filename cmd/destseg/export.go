@@ -101,17 +101,16 @@ func (o exportOptions) run(c *console, path string) error {
 	if err != nil {
 		return err
 	}
-	rows := [][2]string{{"detector", path}}
+	var rows [][2]string
 	if o.format == formatStateDict {
 		err = destseg.SaveStateDict(o.output, values)
-	} else {
-		rows = append(rows, o.modelRows(c, record)...)
-		err = o.writeModel(path, record, values)
+	} else if err = o.writeModel(path, record, values); err == nil {
+		rows = o.modelRows(c, record)
 	}
 	if err != nil {
 		return err
 	}
-	fmt.Fprint(c.out, formatList(append([][2]string{{o.format, o.output + fileSize(o.output)}}, rows...)))
+	fmt.Fprint(c.out, formatList(append([][2]string{{o.format, o.output + fileSize(o.output)}, {"detector", path}}, rows...)))
 	return nil
 }
 
