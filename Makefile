@@ -1,5 +1,6 @@
 # `make help` lists the targets. Variables: GO, CGO_ENABLED (0: the slow pure Go
-# engine, no C compiler or library needed), FUZZTIME, BENCH, BENCHTIME.
+# engine, no C compiler or library needed), FUZZTIME, BENCH, BENCHTIME; DETECTOR,
+# PICTURES and COMPARE (flags) for bench-exchange.
 
 GO        ?= go
 FUZZTIME  ?= 10s
@@ -23,7 +24,7 @@ stamp := $(shell git rev-parse HEAD >/dev/null 2>&1 || echo -buildvcs=false)
 
 .PHONY: help
 help: ## List the targets
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 .PHONY: demo
 demo: build ## Train a detector on a made-up product and show what it finds (runs/demo)
@@ -50,6 +51,11 @@ test-browser: setup ## Drive the page of the service in a real browser; pictures
 	$(GO) vet -tags browser ./cmd/destseg
 	$(passive) DESTSEG_SCREENSHOTS=$(CURDIR)/runs/browser $(GO) test -vet=off -tags browser -count 1 -run '^TestPage' ./cmd/destseg
 
+.PHONY: test-exchange
+test-exchange: setup ## Run exported models with ONNX Runtime (needs Node.js and npm)
+	@scripts/setup-exchange
+	DESTSEG_TEST_EXCHANGE=1 $(passive) $(GO) test -vet=off -count=1 -run ONNXRuntime ./onnx ./cmd/destseg ./internal/ort/...
+
 .PHONY: race
 race: setup ## Test for data races where goroutines share data
 	$(passive) $(GO) test -vet=off -short -race . ./train ./synth ./dataset ./internal/training ./internal/download ./teacher/pretrain ./serve/... ./client
@@ -71,9 +77,14 @@ bench: setup ## Run the benchmarks that match BENCH (.) for BENCHTIME (1s) each
 manifests: ## Check the files in deploy/ by the definitions of those who read them
 	cd deploy/validate && $(GO) test -v ./...
 
+.PHONY: bench-exchange
+bench-exchange: setup ## Time DETECTOR on PICTURES, here and as an ONNX model on ONNX Runtime
+	@scripts/setup-exchange
+	$(GO) run ./internal/ort/compare $(COMPARE) "$(DETECTOR)" "$(PICTURES)"
+
 .PHONY: clean
 clean: ## Remove what build made
-	rm -rf bin dist
+	rm -rf bin dist internal/ort/node_modules
 
 .PHONY: setup
 setup: ## Install what the build needs and the machine lacks (Debian, Ubuntu)

@@ -10,6 +10,7 @@ import (
 
 	"github.com/destseg/destseg/calibrate"
 	"github.com/destseg/destseg/internal/digest"
+	"github.com/destseg/destseg/metric"
 	"github.com/destseg/destseg/picture"
 	"github.com/destseg/destseg/synth"
 )
@@ -132,7 +133,11 @@ func Calibrate(ctx context.Context, d *Detector, p CalibrationPictures, o Object
 		k.Caught = caught(defective.scores, t.Image)
 	}
 	if p.Synthetic > 0 {
-		anomalies, err := c.synthesise(ctx, good.paths, p.Synthesis, p.Synthetic)
+		var anomalies []float64
+		err := c.synthesise(ctx, good.paths, p.Synthesis, p.Synthetic, func(s metric.Sample) error {
+			anomalies = append(anomalies, s.Score)
+			return nil
+		})
 		if err != nil {
 			return t, c.failed, err
 		}
@@ -231,23 +236,23 @@ func (c *calibration) none(kind string) error {
 	return fmt.Errorf("%w: no %s one could be read: %s", ErrNoPictures, kind, c.failed[0].Error)
 }
 
-// synthesise returns the scores of synthetic anomalies on good pictures in turn. Where
-// an anomaly lies outside of the picture or of the ROI, or has no pixels, it is left out.
-func (c *calibration) synthesise(ctx context.Context, paths []string, s synth.Settings, count int) ([]float64, error) {
+// synthesise gives what a detector says about synthetic anomalies on good pictures in
+// turn. Where an anomaly lies outside of the picture or of the ROI, or has no pixels, it
+// is left out.
+func (c *calibration) synthesise(ctx context.Context, paths []string, s synth.Settings, count int, take func(metric.Sample) error) error {
 	d := c.detector
 	how := d.record.Preprocessing
 	s.Width, s.Height = how.Width, how.Height
 	generator, err := synth.New(s)
 	if err != nil {
-		return nil, err
+		return err
 	}
-	var scores []float64
 	pixels := how.Width * how.Height
 	sample := synth.Sample{Corrupted: make([]float32, 3*pixels), Mask: make([]float32, pixels)}
 	for first, path := range paths[:min(count, len(paths))] {
 		p, err := picture.Open(path)
 		if err != nil {
-			return nil, err
+			return err
 		}
 		width, height := how.scaled(p.Width, p.Height)
 		roi := d.record.Regions.ROI.MaskOf(p.Width, p.Height, width, height)
@@ -256,50 +261,56 @@ func (c *calibration) synthesise(ctx context.Context, paths []string, s synth.Se
 		}
 		for number := first; number < count; number += len(paths) {
 			if err := context.Cause(ctx); err != nil {
-				return nil, err
+				return err
 			}
 			at := rand.New(rand.NewPCG(s.Seed, uint64(number)))
 			x, y := at.IntN(max(p.Width-how.Width, 0)+1), at.IntN(max(p.Height-how.Height, 0)+1)
 			if err := generator.Sample(sample, uint64(number), d.window(p, x, y)); err != nil {
-				return nil, err
+				return err
 			}
-			score, shows, err := d.scoreSample(sample, roi, width, height, x, y)
+			inspected, err := d.inspectAnomaly(sample, roi, width, height, x, y)
 			if err != nil {
-				return nil, err
+				return err
 			}
-			if shows {
-				scores = append(scores, score)
+			if inspected.Defective {
+				if err := take(inspected); err != nil {
+					return err
+				}
 			}
 			c.step()
 		}
 	}
-	return scores, nil
+	return nil
 }
 
-// scoreSample inspects a sample made of the window from (x,y) on of a picture of
-// width×height pixels at network scale. shows says whether its anomaly has a pixel in
+// inspectAnomaly inspects a sample made of the window from (x,y) on of a picture of
+// width×height pixels at network scale. It is defective if its anomaly has a pixel in
 // the picture and in the ROI.
-func (d *Detector) scoreSample(sample synth.Sample, roi []uint8, width, height, x, y int) (score float64, shows bool, err error) {
+func (d *Detector) inspectAnomaly(sample synth.Sample, roi []uint8, width, height, x, y int) (metric.Sample, error) {
 	how := d.record.Preprocessing
 	run := d.newRun(sample.Corrupted)
 	if err := d.runner.do(run); err != nil {
-		return 0, false, err
+		return metric.Sample{}, err
 	}
-	segmentation := run.segmentation
-	wide, high := min(how.Width, width-x), min(how.Height, height-y)
-	segmentation.span(wide, high)
+	s := metric.Sample{Width: min(how.Width, width-x), Height: min(how.Height, height-y)}
+	run.segmentation.span(s.Width, s.Height)
+	s.Map = run.segmentation.resize(s.Width, s.Height)
 	var part []uint8
-	for row := range high {
-		for column := range wide {
-			in := uint8(1)
+	for row := range s.Height {
+		for column := range s.Width {
+			in, masked := uint8(1), uint8(0)
 			if roi != nil {
 				in = roi[(y+row)*width+x+column]
 			}
 			part = append(part, in)
-			if in != 0 && sample.Mask[row*how.Width+column] != 0 {
-				shows = true
+			if in == 0 {
+				s.Map[len(part)-1] = 0
+			} else if sample.Mask[row*how.Width+column] != 0 {
+				masked, s.Defective = 1, true
 			}
+			s.Mask = append(s.Mask, masked)
 		}
 	}
-	return scoreOf(segmentation.resize(wide, high), part), shows, nil
+	s.Score = scoreOf(slices.Clone(s.Map), part)
+	return s, nil
 }

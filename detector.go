@@ -5,6 +5,8 @@ import (
 	"fmt"
 
 	"github.com/destseg/destseg/engine"
+	"github.com/destseg/destseg/graph"
+	"github.com/destseg/destseg/network"
 )
 
 // ErrClosed is returned for work that is given to a detector after Close.
@@ -51,6 +53,20 @@ func New(r Record, values map[string][]float32, opts ...Option) (*Detector, erro
 // compile takes the tensors one by one, so that an engine need not hold them in
 // the form that they have in a file.
 func compile(r Record, tensor func(name string, v []float32) error, opts []Option) (*Detector, error) {
+	return compileChanged(r, tensor, opts, changed{
+		graph:   func(g *graph.Graph) *graph.Graph { return g },
+		program: func(p engine.Program) engine.Program { return p },
+	})
+}
+
+// changed is how the networks and their program come back when they are to be changed.
+type changed struct {
+	graph   func(*graph.Graph) *graph.Graph
+	program func(engine.Program) engine.Program
+}
+
+// compileChanged is compile for changed networks.
+func compileChanged(r Record, tensor func(name string, v []float32) error, opts []Option, as changed) (*Detector, error) {
 	var o options
 	for _, set := range opts {
 		set(&o)
@@ -65,27 +81,51 @@ func compile(r Record, tensor func(name string, v []float32) error, opts []Optio
 		}
 	}
 	switch o.Precision {
-	case engine.Auto, engine.Float32, engine.BFloat16:
+	case engine.Auto, engine.Float32, engine.BFloat16, engine.Int8:
 	default:
-		return nil, fmt.Errorf("%w: %v; known are auto, fp32 and bf16", engine.ErrUnsupported, o.Precision)
+		return nil, fmt.Errorf("%w: %v; known are auto, fp32, bf16 and int8", engine.ErrUnsupported, o.Precision)
 	}
-	if o.engine == nil {
-		e, err := NewEngine("auto")
+	if err := o.chooseEngine(); err != nil {
+		return nil, err
+	}
+	o.Constants = tensor
+	run, err := startRunner(o, r.Preprocessing.Width, r.Preprocessing.Height, func(batch int) (engine.Program, error) {
+		g, err := network.Inference(network.Size{Batch: batch, Height: r.Preprocessing.Height, Width: r.Preprocessing.Width}, false)
 		if err != nil {
 			return nil, err
 		}
-		o.engine = e
-	}
-	o.Constants = tensor
-	run, err := startRunner(o, r.Preprocessing.Width, r.Preprocessing.Height)
+		p, err := compileProgram(r, as.graph(g), o)
+		if err != nil {
+			return nil, err
+		}
+		return as.program(p), nil
+	})
 	if err != nil {
 		return nil, err
 	}
 	return &Detector{record: r, engineName: o.engine.Name(), runner: run}, nil
 }
 
-// clone copies what a caller could change in place. Measurements, the calibration and the
-// ROI are shared.
+// compileProgram lets auto take int8 where the detector is quantized and the processor
+// has it.
+func compileProgram(r Record, g *graph.Graph, o options) (engine.Program, error) {
+	quantized, ok, err := r.inInt8(o.Precision, g)
+	if err != nil {
+		return nil, err
+	}
+	if ok {
+		in8 := o.Options
+		in8.Precision = engine.Int8
+		p, err := o.engine.Compile(quantized, in8)
+		if o.Precision == engine.Int8 || !errors.Is(err, engine.ErrUnsupported) {
+			return p, err
+		}
+	}
+	return o.engine.Compile(g, o.Options)
+}
+
+// clone copies what a caller could change in place. Measurements, the calibration, the
+// ROI and the quantization are shared.
 func (r Record) clone() Record {
 	if r.Threshold != nil {
 		r.Threshold = new(*r.Threshold)
@@ -96,8 +136,8 @@ func (r Record) clone() Record {
 	return r
 }
 
-// Record returns what is known about the detector. Its Metrics, Calibration and ROI must
-// not be changed.
+// Record returns what is known about the detector. Its Metrics, Calibration, ROI and
+// Quantization must not be changed.
 func (d *Detector) Record() Record { return d.record.clone() }
 
 // Precision returns what the networks compute in, never [engine.Auto].

@@ -45,6 +45,9 @@
 // nothing of it unchecked and executes nothing in it. [Save] and [Update]
 // replace a file whole or not at all. [WithRecord] changes the record for one use.
 //
+// [Import] makes a detector of a checkpoint of the published model and [SaveStateDict]
+// gives one back; package onnx writes ONNX models.
+//
 // # Thresholds
 //
 // [Calibrate] chooses them by good pictures that [Holdout] has parted from those to

@@ -27,7 +27,7 @@ func Save(path string, r Record, values map[string][]float32) error {
 	if r.Created.IsZero() {
 		r.Created = time.Now().UTC().Truncate(time.Second)
 	}
-	text, err := r.text()
+	text, err := r.JSON()
 	if err == nil {
 		err = checkValues(values)
 	}
@@ -137,7 +137,7 @@ func Update(path string, change func(*Record) error) error {
 		err = change(&r)
 	}
 	if err == nil {
-		f.Metadata[recordKey], err = r.text()
+		f.Metadata[recordKey], err = r.JSON()
 	}
 	if err != nil {
 		return fmt.Errorf("%s: %w", path, err)

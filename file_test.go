@@ -125,7 +125,7 @@ func onlyFile(t *testing.T, dir, name string) {
 // withRecord returns a record's JSON with one part replaced.
 func withRecord(t testing.TB, path []string, value any) string {
 	t.Helper()
-	text, err := testRecord(64, 64).text()
+	text, err := testRecord(64, 64).JSON()
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -215,14 +215,14 @@ func FuzzRecord(f *testing.F) {
 			}
 			return
 		}
-		first, err := r.text()
+		first, err := r.JSON()
 		if err != nil {
 			t.Fatal(err)
 		}
 		if r, err = parseRecord([]byte(first)); err != nil {
 			t.Fatal(err)
 		}
-		if second, err := r.text(); err != nil || second != first {
+		if second, err := r.JSON(); err != nil || second != first {
 			t.Errorf("%s became %s, %v", first, second, err)
 		}
 	})
@@ -245,7 +245,7 @@ func TestFormat1(t *testing.T) {
 }
 
 func TestReadRefuses(t *testing.T) {
-	text, err := testRecord(64, 64).text()
+	text, err := testRecord(64, 64).JSON()
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -332,7 +332,7 @@ func TestOpenNamesTheFile(t *testing.T) {
 func TestUpdate(t *testing.T) {
 	dir := t.TempDir()
 	path := filepath.Join(dir, "screw.safetensors")
-	text, err := testRecord(64, 64).text()
+	text, err := testRecord(64, 64).JSON()
 	if err != nil {
 		t.Fatal(err)
 	}

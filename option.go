@@ -23,8 +23,9 @@ type options struct {
 	engine.Options
 }
 
-// WithPrecision sets what the networks compute in. Without it, bf16 is taken
-// where the processor has it natively, else fp32.
+// WithPrecision sets what the networks compute in. Without it, int8 is taken for a
+// detector that has passed the trial of its [Quantization], else bf16, where the
+// processor has it natively, else fp32.
 func WithPrecision(p engine.Precision) Option { return func(o *options) { o.Precision = p } }
 
 // WithThreads sets the number of threads of a run. Without it, or if n is not
@@ -54,6 +55,14 @@ func WithLock(l sync.Locker) Option { return func(o *options) { o.lock = l } }
 // may be given several times.
 func WithRecord(change func(*Record)) Option {
 	return func(o *options) { o.change = append(o.change, change) }
+}
+
+// chooseEngine sets the engine if it is not set.
+func (o *options) chooseEngine() (err error) {
+	if o.engine == nil {
+		o.engine, err = NewEngine("auto")
+	}
+	return err
 }
 
 // NewEngine returns an engine by name: "onednn", "plain" (portable Go, slow),

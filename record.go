@@ -67,9 +67,13 @@ type Record struct {
 	Precision     string         `json:"precision"`        // of the training
 	Seconds       float64        `json:"training_seconds"` // wall-clock time
 
+	Imported *ImportRecord `json:"imported,omitempty"` // nil: trained by this program
+
 	Threshold *Threshold      `json:"threshold,omitempty"` // nil: none set
 	Regions   region.Settings `json:"regions"`
 	Metrics   *Evaluation     `json:"metrics,omitempty"` // nil: not measured; saved without what names files
+
+	Quantization *Quantization `json:"quantization,omitempty"` // nil: not quantized
 }
 
 // TeacherRecord names the teacher that a detector was trained with. The
@@ -120,6 +124,11 @@ func (r Record) Check() error {
 			return fmt.Errorf("%w: %w", ErrRecord, err)
 		}
 	}
+	if r.Quantization != nil {
+		if err := r.Quantization.check(); err != nil {
+			return fmt.Errorf("%w: %w", ErrRecord, err)
+		}
+	}
 	for _, text := range r.texts() {
 		if len(text) > MaxText {
 			return fmt.Errorf("%w: a text of %d bytes, %.20q…; at most %d are kept", ErrRecord, len(text), text, MaxText)
@@ -134,11 +143,17 @@ func (r Record) Check() error {
 // texts lists what a record says to people, who read it on a terminal.
 func (r Record) texts() []string {
 	texts := []string{r.Category, r.Program, r.Textures, r.Engine, r.Precision, r.Teacher.Name, r.Teacher.Digest, r.Pictures.Digest}
+	if r.Imported != nil {
+		texts = append(texts, r.Imported.File, r.Imported.Digest)
+	}
 	if r.Threshold != nil {
 		texts = append(texts, r.Threshold.Source)
 		if r.Threshold.Calibration != nil {
 			texts = append(texts, r.Threshold.Calibration.Good.Digest)
 		}
+	}
+	if r.Quantization != nil {
+		texts = append(texts, r.Quantization.Good.Digest)
 	}
 	if r.Metrics != nil {
 		texts = append(append(texts, r.Metrics.Engine, r.Metrics.Precision), r.Metrics.Protocol...)
@@ -175,8 +190,9 @@ func parseRecord(text []byte) (Record, error) {
 	return r, r.Check()
 }
 
-// text checks a record and returns the JSON that parseRecord reads.
-func (r Record) text() (string, error) {
+// JSON checks a record and returns it as a detector's file holds it. The error wraps
+// [ErrRecord].
+func (r Record) JSON() (string, error) {
 	r.Format = FormatVersion
 	if err := r.Check(); err != nil {
 		return "", err

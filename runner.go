@@ -54,9 +54,9 @@ func (d *Detector) newRun(input []float32) *run {
 	return &run{input: input, segmentation: newCoarseMap(width, height), dest: newCoarseMap(width, height)}
 }
 
-// startRunner compiles the networks for pictures of width×height, and waits for runs
-// until it is closed.
-func startRunner(o options, width, height int) (*runner, error) {
+// startRunner has the networks compiled for one picture of width×height, and for as many
+// as may go through them together, and waits for runs until it is closed.
+func startRunner(o options, width, height int, compile func(batch int) (engine.Program, error)) (*runner, error) {
 	r := &runner{
 		batch: max(o.batch, 1), wait: o.wait, lock: o.lock,
 		arrived: make(chan struct{}, 1), ended: make(chan error, 1),
@@ -64,25 +64,20 @@ func startRunner(o options, width, height int) (*runner, error) {
 	if r.lock == nil {
 		r.lock = new(sync.Mutex)
 	}
-	compile := func(batch int) (engine.Program, error) {
-		g, err := network.Inference(network.Size{Batch: batch, Height: height, Width: width}, false)
-		if err != nil {
-			return nil, err
+	build := func(batch int) (engine.Program, error) {
+		p, err := compile(batch)
+		if err == nil {
+			r.precision = p.Precision()
+			r.memory += p.Memory()
 		}
-		p, err := o.engine.Compile(g, o.Options)
-		if err != nil {
-			return nil, err
-		}
-		r.precision = p.Precision()
-		r.memory += p.Memory()
-		return p, nil
+		return p, err
 	}
 	var err error
-	if r.single, err = compile(1); err != nil {
+	if r.single, err = build(1); err != nil {
 		return nil, err
 	}
 	if r.batch > 1 {
-		if r.full, err = compile(r.batch); err != nil {
+		if r.full, err = build(r.batch); err != nil {
 			return nil, errors.Join(err, r.single.Close())
 		}
 		r.input = make([]float32, r.batch*3*width*height)

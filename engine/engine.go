@@ -21,9 +21,14 @@ const (
 	Float32
 	// BFloat16 has float32's range and 8 bits of precision.
 	BFloat16
+	// Int8 is for graphs with rounded operands, [graph.OpQuantize], as package quantize
+	// makes them: convolutions of these are computed in 8-bit integers with sums of 32
+	// bits, and all the rest in what Auto takes. The other precisions compute the same
+	// graph, and it is up to the engine what its convolutions are computed in.
+	Int8
 )
 
-var precisionNames = [...]string{"auto", "fp32", "bf16"}
+var precisionNames = [...]string{"auto", "fp32", "bf16", "int8"}
 
 // String returns the name that ParsePrecision reads.
 func (p Precision) String() string {
@@ -33,14 +38,14 @@ func (p Precision) String() string {
 	return precisionNames[p]
 }
 
-// ParsePrecision reads "auto", "fp32" or "bf16".
+// ParsePrecision reads "auto", "fp32", "bf16" or "int8".
 func ParsePrecision(s string) (Precision, error) {
 	for i, name := range precisionNames {
 		if s == name {
 			return Precision(i), nil
 		}
 	}
-	return 0, fmt.Errorf("precision %q; known are auto, fp32 and bf16", s)
+	return 0, fmt.Errorf("precision %q; known are auto, fp32, bf16 and int8", s)
 }
 
 var (

@@ -1,6 +1,9 @@
 package graph
 
-import "fmt"
+import (
+	"fmt"
+	"math"
+)
 
 // Conv adds a convolution without bias. w is O×I×K×K; win.Kernel is taken
 // from it.
@@ -141,6 +144,25 @@ func (g *Graph) Step(x Value, threshold float64) Value {
 	n := g.one(OpStep, x.Shape(), x)
 	n.Alpha = threshold
 	return Value{Node: n}
+}
+
+// Quantize rounds x to multiples of step, which may be negative: 0 to 255 times it, or, if
+// signed is set, −128 to 127 times.
+func (g *Graph) Quantize(x Value, step float64, signed bool) Value {
+	n := g.one(OpQuantize, planes("quantization", x), x)
+	if step == 0 || math.IsInf(step, 0) || math.IsNaN(step) {
+		panic(fmt.Sprintf("graph: quantization in steps of %v", step))
+	}
+	n.Alpha = step
+	if signed {
+		n.First = -128
+	}
+	return Value{Node: n}
+}
+
+// QuantizeWeights rounds each output channel of a convolution's weights to 8 bits.
+func (g *Graph) QuantizeWeights(w Value) Value {
+	return Value{Node: g.one(OpQuantizeWeights, planes("quantization of weights", w), w)}
 }
 
 // Sum adds up all elements.

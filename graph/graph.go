@@ -44,7 +44,7 @@ type Node struct {
 	Shapes []Shape // one for each result
 
 	Window Window  // convolution and pooling
-	First  int     // channel from which on OpSlice reads and OpPadChannels writes
+	First  int     // channel from which on OpSlice reads and OpPadChannels writes; lowest level of OpQuantize
 	Alpha  float64 // first constant, see the Op
 	Beta   float64 // second constant, see the Op
 }

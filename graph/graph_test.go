@@ -64,6 +64,7 @@ func TestBuildRefusesWhatDoesNotFit(t *testing.T) {
 		"slice":     func(g *Graph, x Value) { g.Slice(x, 2, 2) },
 		"two names": func(g *Graph, x Value) { g.Variable("x", 1) },
 		"output":    func(g *Graph, x Value) { g.Output("o", x); g.Output("o", x) },
+		"quantize":  func(g *Graph, x Value) { g.Quantize(x, 0, false) },
 		"update":    func(g *Graph, x Value) { g.Update(x, x) },
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -129,6 +130,9 @@ func TestGradients(t *testing.T) {
 		if _, err := Gradients(g, g.Sum(g.Step(x, 0.5)), []Value{x}); !errors.Is(err, ErrNoDerivative) {
 			t.Errorf("through a step: %v", err)
 		}
+		if _, err := Gradients(g, g.Sum(g.Quantize(x, 0.5, true)), []Value{x}); !errors.Is(err, ErrNoDerivative) {
+			t.Errorf("through a quantization: %v", err)
+		}
 		if _, err := Gradients(g, g.Sum(x), []Value{y}); err == nil || !strings.Contains(err.Error(), `"y"`) {
 			t.Errorf("by what the loss ignores: %v", err)
 		}
@@ -139,4 +143,43 @@ func TestGradients(t *testing.T) {
 			t.Errorf("by a target: %v", err)
 		}
 	})
+}
+
+// TestRewrite lets a sum read something else, and nothing else changes.
+func TestRewrite(t *testing.T) {
+	g := new(Graph)
+	x, w := g.Input("x", 1, 2, 4, 4), g.Variable("w", 1, 2, 4, 4)
+	y, place := g.Add(x, w), g.MaxPool(w, Window{Kernel: 2, Stride: 2, Dilation: 1})
+	g.Output("y", y)
+	g.Output("place", Value{place.Node, 1})
+	g.Update(w, y)
+	h := g.Rewrite(func(to *Graph, n *Node, in []Value) []Value {
+		if n.Op == OpAdd {
+			in[1] = to.ReLU(in[1])
+		}
+		return in
+	})
+	var ops []Op
+	for i, n := range h.Nodes {
+		ops = append(ops, n.Op)
+		if n.ID != i || slices.Contains(g.Nodes, n) {
+			t.Errorf("node %d is %d, or shared", i, n.ID)
+		}
+		for _, v := range n.In {
+			if h.Nodes[v.Node.ID] != v.Node || v.Node.ID >= i {
+				t.Errorf("node %d reads another graph, or what comes later", i)
+			}
+		}
+	}
+	if want := []Op{OpInput, OpVariable, OpReLU, OpAdd, OpMaxPool}; !slices.Equal(ops, want) {
+		t.Errorf("operations %v, want %v", ops, want)
+	}
+	sum := h.Nodes[3]
+	if sum.In[1].Node.Op != OpReLU || h.Outputs[0].Value.Node != sum || h.Outputs[1].Value.Index != 1 ||
+		h.Updates[0].Value.Node != sum || h.Updates[0].Variable != h.Variables[0] || h.Inputs[0] != h.Nodes[0] {
+		t.Errorf("%+v", h)
+	}
+	if len(g.Nodes) != 4 || g.Nodes[2].In[1] != w {
+		t.Error("the original changed")
+	}
 }

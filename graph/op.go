@@ -46,6 +46,12 @@ const (
 	OpSigmoid
 	// OpStep: (x) → 1 where x ≥ Alpha, else 0. It has no derivative.
 	OpStep
+	// OpQuantize: (x N×C×H×W) → Alpha·q, where the level q is x/Alpha rounded to the nearest whole number, to the even one
+	// of two, and cut to First…First+255. Alpha may be negative. A NaN is lost. It has no derivative.
+	OpQuantize
+	// OpQuantizeWeights: (w O×C×K×K) → each output channel o rounded likewise to s·q with a step s of its own, max|w_o|/127,
+	// and q in −127…127. It has no derivative.
+	OpQuantizeWeights
 	// OpSum: (x) → scalar, the sum of all elements.
 	OpSum
 	// OpFocal: (p, t), same shape → scalar, mean of −log(q)·(1−q)^Alpha with q = p where t is 1 and 1−p where t is 0;
@@ -102,7 +108,8 @@ var opNames = [opCount]string{
 	OpInput: "input", OpVariable: "variable",
 	OpConv: "conv", OpBatchNorm: "batch-norm", OpBatchNormTrain: "batch-norm-train", OpReLU: "relu", OpAdd: "add",
 	OpMul: "mul", OpAffine: "affine", OpMix: "mix", OpMaxPool: "max-pool", OpResize: "resize", OpMeanPool: "mean-pool",
-	OpConcat: "concat", OpSlice: "slice", OpCosine: "cosine", OpSigmoid: "sigmoid", OpStep: "step", OpSum: "sum",
+	OpConcat: "concat", OpSlice: "slice", OpCosine: "cosine", OpSigmoid: "sigmoid", OpStep: "step",
+	OpQuantize: "quantize", OpQuantizeWeights: "quantize-weights", OpSum: "sum",
 	OpFocal: "focal", OpL1: "l1", OpCrossEntropy: "cross-entropy",
 	OpConvBackwardData: "conv-backward-data", OpConvBackwardWeights: "conv-backward-weights", OpChannelSum: "channel-sum",
 	OpBatchNormBackward: "batch-norm-backward", OpReLUBackward: "relu-backward", OpMaxPoolBackward: "max-pool-backward",

@@ -17,6 +17,7 @@ import (
 	"testing"
 
 	"github.com/destseg/destseg/graph"
+	"github.com/destseg/destseg/internal/torchfile"
 	"github.com/destseg/destseg/network"
 	"github.com/destseg/destseg/weights"
 )
@@ -189,7 +190,7 @@ func TestLoadTorch(t *testing.T) {
 			f.Tensors[name] = weights.FromFloat32(tensor.Shape, v)
 		}
 		path := filepath.Join(t.TempDir(), "mine.pth")
-		if err := os.WriteFile(path, torchFile(t, key, f), 0o666); err != nil {
+		if err := os.WriteFile(path, torchfile.Pack(t, key, f), 0o666); err != nil {
 			t.Fatal(err)
 		}
 		got, err := Load(path)

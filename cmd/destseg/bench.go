@@ -63,6 +63,12 @@ Other work on the machine slows both. Let there be none.`,
 			return nil
 		},
 		RunE: func(command *cobra.Command, args []string) error {
+			if o.precision == engine.Int8 {
+				if len(o.pretraining) > 0 || command.Flags().Changed("training") && len(o.training) > 0 {
+					return wrongUsage("--precision int8 is for inference; leave --training and --pretraining out")
+				}
+				o.training = nil
+			}
 			return o.run(command.Context(), c, strings.Join(args, ""))
 		},
 	}
@@ -77,7 +83,7 @@ Other work on the machine slows both. Let there be none.`,
 	countFlag(f, &o.loaders, 0, maxWorkers, "loaders", "goroutines that prepare pictures, 0 for one a processor")
 	f.StringVar(&o.json, "json", "", "`FILE` for everything as JSON, - for the standard output\nin place of the tables; the format may change until version 1.0")
 	layoutFlag(f, &o.layout)
-	computingFlags(f, &o.computing)
+	inspectingFlags(f, &o.computing)
 	return command
 }
 

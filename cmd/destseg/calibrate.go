@@ -78,7 +78,7 @@ well.`,
 	o.regionSettings.flags(f)
 	layoutFlag(f, &o.layout)
 	o.tiling.flags(f, "pixels across of the tiles in which pictures are seen from now on,\n0 for whole ones (default: as the detector has it)")
-	computingFlags(f, &o.computing)
+	inspectingFlags(f, &o.computing)
 	return command
 }
 
@@ -153,7 +153,7 @@ func (o calibrateOptions) run(ctx context.Context, c *console, detector, data st
 	if err != nil {
 		return err
 	}
-	if err := o.write(detector, func(r *destseg.Record) {
+	if err := rewrite(detector, o.output, func(r *destseg.Record) {
 		change(r)
 		r.Threshold = &threshold
 	}); err != nil {
@@ -164,10 +164,10 @@ func (o calibrateOptions) run(ctx context.Context, c *console, detector, data st
 	return incomplete(failed, nil)
 }
 
-// write writes the detector with another record.
-func (o calibrateOptions) write(detector string, change func(*destseg.Record)) error {
-	if sameFile(o.output, detector) {
-		return destseg.Update(o.output, func(r *destseg.Record) error {
+// rewrite writes a detector with another record, to its own file or another one.
+func rewrite(detector, output string, change func(*destseg.Record)) error {
+	if sameFile(output, detector) {
+		return destseg.Update(output, func(r *destseg.Record) error {
 			change(r)
 			return nil
 		})
@@ -177,7 +177,7 @@ func (o calibrateOptions) write(detector string, change func(*destseg.Record)) e
 		return err
 	}
 	change(&record)
-	return destseg.Save(o.output, record, values)
+	return destseg.Save(output, record, values)
 }
 
 // pictures chooses what to calibrate by: the test pictures if the set has any, else the

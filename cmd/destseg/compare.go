@@ -52,7 +52,7 @@ exit status is 1 then.`,
 	seedFlag(f, &o.seed)
 	fractionFlag(f, &o.confidence, "confidence", "of each interval, below 1")
 	f.StringVar(&o.json, "json", "", "`FILE` for everything as JSON, - for the standard output\nin place of the table; the format may change until version 1.0")
-	computingFlags(f, &o.computing)
+	inspectingFlags(f, &o.computing)
 	return command
 }
 

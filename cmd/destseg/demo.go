@@ -60,7 +60,7 @@ kind of defect and what was found (sheet.png), and one for each test picture.`,
 	sizeFlag(f, &o.size)
 	seedFlag(f, &o.seed)
 	freshFlag(f, &o.fresh)
-	computingFlags(f, &o.computing)
+	trainingFlags(f, &o.computing)
 	return command
 }
 

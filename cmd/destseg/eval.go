@@ -74,7 +74,7 @@ end and does not keep the others from being measured.`,
 	overviewFlags(f, &o.overview)
 	layoutFlag(f, &o.layout)
 	o.use.flags(f)
-	computingFlags(f, &o.computing)
+	inspectingFlags(f, &o.computing)
 	return command
 }
 

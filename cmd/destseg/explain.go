@@ -31,7 +31,7 @@ func explain(err error) string {
 // ownPackage reports whether an error's prefix names one of our packages.
 func ownPackage(prefix string) bool {
 	switch prefix {
-	case "dataset", "demoset", "destseg", "engine", "graph", "metric", "network", "onednn", "plain", "picture", "pretrain", "region", "synth", "teacher", "train", "training", "weights":
+	case "dataset", "demoset", "destseg", "engine", "graph", "metric", "network", "onednn", "onnx", "plain", "picture", "pretrain", "quantize", "region", "synth", "teacher", "train", "training", "weights":
 		return true
 	}
 	return false

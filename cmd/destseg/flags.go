@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"math"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -227,19 +228,38 @@ type computing struct {
 	threads   int
 }
 
-func computingFlags(f *pflag.FlagSet, to *computing) {
+// engineFlags defines the flags of a choice of engine, but for the precision.
+func engineFlags(f *pflag.FlagSet, to *computing) {
 	to.engine = "auto"
 	choiceFlag(f, &to.engine, "engine", "NAME", "onednn, plain (slow, needs nothing but Go), or auto", "auto", "onednn", "plain")
+	countFlag(f, &to.threads, 0, maxWorkers, "threads", "processors to use, 0 for all")
+}
+
+// trainingFlags are those of commands that train.
+func trainingFlags(f *pflag.FlagSet, to *computing) {
+	precisionFlag(f, to, "fp32, bf16, or auto: bf16 where the processor has it", engine.Float32, engine.BFloat16, engine.Auto)
+	engineFlags(f, to)
+}
+
+// inspectingFlags are those of commands that run a detector.
+func inspectingFlags(f *pflag.FlagSet, to *computing) {
+	precisionFlag(f, to, "fp32, bf16, int8 for a detector that was quantized, or auto: of\nthese the fastest that the processor has", engine.Float32, engine.BFloat16, engine.Int8, engine.Auto)
+	engineFlags(f, to)
+}
+
+func precisionFlag(f *pflag.FlagSet, to *computing, usage string, known ...engine.Precision) {
+	names := make([]string, len(known))
+	for i, p := range known {
+		names[i] = p.String()
+	}
 	parse := func(s string) (engine.Precision, error) {
 		p, err := engine.ParsePrecision(s)
-		if err != nil {
-			err = errors.New("expected fp32, bf16 or auto")
+		if err != nil || !slices.Contains(known, p) {
+			return 0, fmt.Errorf("expected %s", oneOf(names))
 		}
-		return p, err
+		return p, nil
 	}
-	f.Var(value[engine.Precision]{&to.precision, "KIND", parse, engine.Precision.String},
-		"precision", "fp32, bf16, or auto: bf16 where the processor has it")
-	countFlag(f, &to.threads, 0, maxWorkers, "threads", "processors to use, 0 for all")
+	f.Var(value[engine.Precision]{&to.precision, "KIND", parse, engine.Precision.String}, "precision", usage)
 }
 
 // flagValues returns the values of all flags by name.

@@ -63,7 +63,7 @@ func info(c *console, path string, asJSON bool) error {
 			{"detector", fmt.Sprintf("%s (%s)", path, formatBytes(stat.Size()))},
 			{"networks", fmt.Sprintf("%s, %s numbers", formatCount(len(values), "tensor"), group(int64(parameters)))},
 		},
-		recordRows(record), thresholdRows(record.Threshold), settingsRows(record.Regions))
+		recordRows(record), thresholdRows(record.Threshold), quantizationRows(record.Quantization), settingsRows(record.Regions))
 	fmt.Fprint(c.out, formatList(rows))
 	if record.Metrics != nil {
 		fmt.Fprintf(c.out, "\n%s", formatEvaluation(*record.Metrics, nil, 0))
@@ -73,6 +73,14 @@ func info(c *console, path string, asJSON bool) error {
 
 // recordRows tells in a list how a detector was made.
 func recordRows(record destseg.Record) [][2]string {
+	if from := record.Imported; from != nil {
+		return [][2]string{
+			{"category", record.Category},
+			{"made", fmt.Sprintf("%s by destseg %s", record.Created.Format("2006-01-02 15:04 MST"), record.Program)},
+			fitRow(record.Preprocessing),
+			{"imported", fmt.Sprintf("from %s, digest %.12s; how it was trained is not known", from.File, from.Digest)},
+		}
+	}
 	r := record.Recipe
 	return [][2]string{
 		{"category", record.Category},

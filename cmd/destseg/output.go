@@ -31,6 +31,23 @@ func outputFile(path string) (string, error) {
 	return path, takesFiles(filepath.Dir(path))
 }
 
+// newFile checks, before any work, that a command that reads input can write a file at
+// path, and that there is none, unless it is to be replaced. It returns the path to
+// write and removes what a killed program has left beside it.
+func newFile(path, input string, force bool) (string, error) {
+	path, err := outputFile(path)
+	if err != nil {
+		return "", err
+	}
+	if err := keepInputs([]string{path}, []string{input}); err != nil {
+		return "", err
+	}
+	if _, err := os.Stat(path); err == nil && !force {
+		return "", fmt.Errorf("%s: there is a file already; --force replaces it, --output names another one", path)
+	}
+	return path, wholefile.RemoveLeftovers(path)
+}
+
 // outputFolder makes a folder and those above it, as far as they are missing,
 // and checks that it takes files. No path stands for no folder.
 func outputFolder(path string) error {

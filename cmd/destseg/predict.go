@@ -83,7 +83,7 @@ or in a file.`,
 	mapFormatFlag(f, &o.mapFormat)
 	serverFlags(f, &o.server, &o.token)
 	o.use.flags(f)
-	computingFlags(f, &o.computing)
+	inspectingFlags(f, &o.computing)
 	return command
 }
 

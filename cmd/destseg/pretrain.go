@@ -80,7 +80,7 @@ checkpoint; the same command continues from there.`,
 	f.BoolVar(&o.force, "force", false, "replace the file that is there")
 	countFlag(f, &o.loaders, 0, maxWorkers, "loaders", "goroutines that prepare crops, 0 for one a processor")
 	bytesFlag(f, &o.cache, "cache", "memory for decoded pictures")
-	computingFlags(f, &o.computing)
+	trainingFlags(f, &o.computing)
 	return command
 }
 

@@ -92,7 +92,8 @@ and marks what is different: scratches, dents, stains, missing pieces.`,
 	root.SetErr(c.err)
 	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return &usageError{err} })
 	addSubcommands(c, root,
-		newTrain(c), newCalibrate(c), newEval(c), newCompare(c), newPredict(c), newServe(c), newHistory(c), newLoad(c), newSynth(c), newInfo(c), newTeacher(c, imagenet), newBench(c), newDemo(c), newVersion(c),
+		newTrain(c), newCalibrate(c), newQuantize(c), newEval(c), newCompare(c), newPredict(c), newSynth(c), newInfo(c),
+		newExport(c), newImport(c), newServe(c), newHistory(c), newLoad(c), newTeacher(c, imagenet), newBench(c), newDemo(c), newVersion(c),
 	)
 	root.SetHelpCommand(newHelp(root))
 	return root

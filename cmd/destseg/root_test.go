@@ -9,7 +9,7 @@ import (
 )
 
 func TestHelp(t *testing.T) {
-	for _, name := range []string{"", "bench", "calibrate", "compare", "demo", "eval", "history", "history copy", "history export", "info", "load", "predict", "serve", "synth", "teacher", "teacher fetch", "teacher import", "teacher info", "teacher pretrain", "train", "version"} {
+	for _, name := range []string{"", "bench", "calibrate", "compare", "demo", "eval", "export", "history", "history copy", "history export", "import", "info", "load", "predict", "quantize", "serve", "synth", "teacher", "teacher fetch", "teacher import", "teacher info", "teacher pretrain", "train", "version"} {
 		t.Run(name, func(t *testing.T) {
 			command := strings.Fields(name)
 			o := succeed(t, append(command, "--help")...)
@@ -139,6 +139,15 @@ func TestUsage(t *testing.T) {
 		{[]string{"compare", detector, detector, "--data", data, "--resamples", "10"}, "a whole number from 100 to 1000000"},
 		{[]string{"compare", detector, detector, "--data", data, "--confidence", "1"}, "give less than 1"},
 		{[]string{"compare", detector, detector, "--data", data, "--json", detector}, "would be replaced"},
+		{[]string{"export", detector}, "--output is missing"},
+		{[]string{"export", detector, "-o", "x.onnx", "--precision", "int3"}, "expected fp32, fp16 or int8"},
+		{[]string{"export", detector, "-o", "x.onnx", "--format", "tflite"}, "expected onnx or torch-state-dict"},
+		{[]string{"export", detector, "-o", "x.onnx", "--dynamic-size", "--with-preprocessing"}, "contradict each other"},
+		{[]string{"export", detector, "-o", "x.st", "--format", "torch-state-dict", "--dest"}, "--dest goes with --format onnx"},
+		{[]string{"export", detector, "-o", detector}, "would be replaced"},
+		{[]string{"import"}, "FILE is missing"},
+		{[]string{"import", detector, "-o", detector}, "would be replaced"},
+		{[]string{"import", detector, "--size", "100"}, "multiples of 32"},
 		{[]string{"synth", data, "-o", "x.webp"}, "as .png or .jpg, not as .webp"},
 		{[]string{"synth", data, "--count", "0"}, "a whole number from 1 to 1000"},
 	} {

@@ -3,12 +3,10 @@ package main
 import (
 	"errors"
 	"fmt"
-	"os"
 	"path/filepath"
 
 	"github.com/spf13/cobra"
 
-	"github.com/destseg/destseg/internal/wholefile"
 	"github.com/destseg/destseg/teacher"
 )
 
@@ -65,16 +63,7 @@ func (o importOptions) run(path string) ([][2]string, error) {
 		return o.toCache(path)
 	}
 	var err error
-	if o.output, err = outputFile(o.output); err != nil {
-		return nil, err
-	}
-	if err := keepInputs([]string{o.output}, []string{path}); err != nil {
-		return nil, err
-	}
-	if _, err := os.Stat(o.output); err == nil && !o.force {
-		return nil, fmt.Errorf("%s: there is a file already; --force replaces it, --output names another one", o.output)
-	}
-	if err := wholefile.RemoveLeftovers(o.output); err != nil {
+	if o.output, err = newFile(o.output, path, o.force); err != nil {
 		return nil, err
 	}
 	var options []teacher.Option

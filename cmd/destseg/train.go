@@ -153,7 +153,7 @@ is not trained again.`,
 	f.BoolVar(&o.force, "force", false, "replace the detector that is there")
 	countFlag(f, &o.loaders, 0, maxWorkers, "loaders", "goroutines that prepare pictures, 0 for one a processor")
 	bytesFlag(f, &o.cache, "cache", "memory for decoded pictures")
-	computingFlags(f, &o.computing)
+	trainingFlags(f, &o.computing)
 	return command
 }
 

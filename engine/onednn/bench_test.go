@@ -27,11 +27,17 @@ func BenchmarkRun(b *testing.B) {
 		{"student", 8, func(s network.Size) (*graph.Graph, error) { return network.StudentStep(s, training) }},
 		{"segmentation", 8, func(s network.Size) (*graph.Graph, error) { return network.SegmentationStep(s, training) }},
 	} {
-		for _, precision := range []engine.Precision{engine.Float32, engine.BFloat16} {
+		for _, precision := range []engine.Precision{engine.Float32, engine.BFloat16, engine.Int8} {
 			b.Run(fmt.Sprintf("%s/batch=%d/%s", c.name, c.batch, precision), func(b *testing.B) {
+				if precision == engine.Int8 && c.name != "inference" {
+					b.Skip("int8 is for inference")
+				}
 				g, err := c.build(network.Size{Batch: c.batch, Height: 256, Width: 256})
 				if err != nil {
 					b.Fatal(err)
+				}
+				if precision == engine.Int8 {
+					g = quantized(b, c.batch, 256)
 				}
 				p, err := open(b).Compile(g, engine.Options{Precision: precision})
 				if errors.Is(err, engine.ErrUnsupported) {

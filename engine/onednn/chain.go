@@ -21,6 +21,9 @@ func (l *lowering) chain(c *chain, v graph.Value) error {
 		l.dot(c.conv, v)
 		return nil
 	}
+	if l.fusion.inIntegers(c.conv) {
+		return l.convolveIntegers(c, v)
+	}
 	return l.convolve(c, v)
 }
 
@@ -201,7 +204,9 @@ func (l *lowering) layoutOf(s *C.dnn_conv_spec, conv *C.dnn_primitive) (layout, 
 		return layout{}, err
 	}
 	element := 4
-	if l.bf16 && s.kind != C.DNN_BACKWARD_WEIGHTS {
+	if s.integer != 0 {
+		element = 1
+	} else if l.bf16 && s.kind != C.DNN_BACKWARD_WEIGHTS {
 		element = 2
 	}
 	if size := int(conv.weights_size); size != element*out*in*taps {
@@ -253,27 +258,30 @@ func (l *lowering) weights(v graph.Value) (t *tensor, frozen bool) {
 	return l.rowMajor(v), frozen
 }
 
-// freeze notes that a variable is read by prepare.
-func (l *lowering) freeze(v graph.Value) { l.frozen[v.Node.Name] = true }
+// freeze notes that a variable, or the one that is rounded, is read by prepare.
+func (l *lowering) freeze(v graph.Value) {
+	if v.Node.Op == graph.OpQuantizeWeights {
+		v = v.Node.In[0]
+	}
+	l.frozen[v.Node.Name] = true
+}
 
-// folded returns the weights and bias of a convolution with a batch norm
-// folded in, both frozen; the weights last until all are prepared.
-func (l *lowering) folded(conv, bn *graph.Node) (weights, bias *tensor) {
-	shape := conv.In[1].Shape()
-	weights = newTensor(shape, false, false)
-	bias = newTensor(graph.Shape{shape[0]}, false, false)
+// fold returns numbers, as many for each output channel, and the bias of a convolution
+// with a batch norm folded in, both frozen. The first last until all are prepared.
+func (l *lowering) fold(w *tensor, bn *graph.Node) (folded, bias *tensor) {
+	folded, bias = newTensor(w.shape, false, false), newTensor(w.shape[:1], false, false)
 	bias.buf.keep = true
-	operands := []*tensor{l.use(conv.In[1])}
-	l.freeze(conv.In[1])
+	operands := []*tensor{w}
 	for _, v := range bn.In[1:] {
+		l.fusion.uses[v]++ // a spread part needs them twice
 		operands = append(operands, l.use(v))
 		l.freeze(v)
 	}
 	l.prepare = append(l.prepare, step{
-		node: bn, kernel: C.DS_FOLD, operands: append(operands, weights, bias),
-		extents: []int{shape[0], shape.Size() / shape[0]}, constants: [2]float64{bn.Alpha},
+		node: bn, kernel: C.DS_FOLD, operands: append(operands, folded, bias),
+		extents: []int{w.shape[0], w.shape.Size() / w.shape[0]}, constants: [2]float64{bn.Alpha},
 	})
-	return weights, bias
+	return folded, bias
 }
 
 func (l *lowering) convolve(c *chain, v graph.Value) error {
@@ -288,12 +296,10 @@ func (l *lowering) convolve(c *chain, v graph.Value) error {
 		return err
 	}
 	x := l.convolvable(n.In[0])
-	var filter, bias *tensor
-	frozen := true
+	var bias *tensor
+	filter, frozen := l.weights(n.In[1])
 	if c.norm != nil {
-		filter, bias = l.folded(n, c.norm)
-	} else {
-		filter, frozen = l.weights(n.In[1])
+		filter, bias = l.fold(filter, c.norm)
 	}
 	whole := filter
 	if isSpread {
@@ -312,31 +318,50 @@ func (l *lowering) convolve(c *chain, v graph.Value) error {
 		l.emit(step{node: n, primitive: p, conv: &s, operands: []*tensor{x, packed, bias, y}})
 	}
 	if isSpread {
-		l.convolved(v, func(y *tensor) {
-			l.spreadForward(n, part, whole, y)
-			if !c.residual.IsNone() {
-				l.addTo(n, l.convolvable(c.residual), y)
-			}
-			run(y)
-		})
-		return nil
+		l.convolveSpread(c, v, part, whole, run)
+	} else {
+		l.convolveOnto(c, v, x, run)
 	}
+	return nil
+}
+
+// convolveSpread lets a convolution, which run emits, add to the share of its spread part.
+func (l *lowering) convolveSpread(c *chain, v graph.Value, part spread, weights *tensor, run func(y *tensor)) {
+	l.convolved(v, func(y *tensor) {
+		l.spreadForward(c.conv, part, weights, y)
+		if !c.residual.IsNone() {
+			l.addTo(c.conv, l.convolvable(c.residual), y)
+		}
+		run(y)
+	})
+}
+
+// convolveOnto lets a convolution of x, which run emits, add to the chain's residual if
+// there is one.
+func (l *lowering) convolveOnto(c *chain, v graph.Value, x *tensor, run func(y *tensor)) {
 	if c.residual.IsNone() {
 		l.convolved(v, run)
-		return nil
+		return
+	}
+	if l.values[c.residual].levels != nil {
+		residual := l.levels(c.residual)
+		l.convolved(v, func(y *tensor) {
+			l.dequantize(c.conv, residual, y)
+			run(y)
+		})
+		return
 	}
 	residual := l.pixels(c.residual)
 	if residual.buf != x.buf && residual.bf16 == l.bf16 {
 		if y := l.takeOver(v, c.residual, residual); y.buf == residual.buf {
 			run(y)
-			return nil
+			return
 		}
 	}
 	l.convolved(v, func(y *tensor) {
-		l.copy(n, residual, y)
+		l.copy(c.conv, residual, y)
 		run(y)
 	})
-	return nil
 }
 
 func (l *lowering) convBackwardData(n *graph.Node) error {

@@ -14,6 +14,7 @@ import (
 	"fmt"
 	"math"
 	"runtime"
+	"slices"
 
 	"github.com/destseg/destseg/engine"
 	"github.com/destseg/destseg/graph"
@@ -33,9 +34,18 @@ func (dnn) Name() string {
 // Compile implements engine.Engine.
 func (dnn) Compile(g *graph.Graph, o engine.Options) (engine.Program, error) {
 	precision := o.Precision
+	if precision == engine.Int8 {
+		if err := checkInt8(g); err != nil {
+			return nil, err
+		}
+	}
+	bf16 := precision == engine.BFloat16
+	if precision == engine.Auto || precision == engine.Int8 {
+		bf16 = C.dnn_native_bf16() != 0
+	}
 	if precision == engine.Auto {
 		precision = engine.Float32
-		if C.dnn_native_bf16() != 0 {
+		if bf16 {
 			precision = engine.BFloat16
 		}
 	}
@@ -50,7 +60,7 @@ func (dnn) Compile(g *graph.Graph, o engine.Options) (engine.Program, error) {
 	p.call.run = p.executeHere
 	var err error
 	p.thread.do(func() {
-		err = p.compile(g, o.Constants, int(C.ds_thread_init(C.int(threads))))
+		err = p.compile(g, o.Constants, bf16, int(C.ds_thread_init(C.int(threads))))
 	})
 	if err != nil {
 		p.Close()
@@ -63,6 +73,18 @@ func (dnn) Compile(g *graph.Graph, o engine.Options) (engine.Program, error) {
 		return nil, fmt.Errorf("oneDNN: %w", err)
 	}
 	return p, nil
+}
+
+// checkInt8 refuses graphs that aren't quantized, and processors that compute with
+// 8-bit integers no faster than with fp32.
+func checkInt8(g *graph.Graph) error {
+	if C.dnn_native_int8() == 0 {
+		return fmt.Errorf("oneDNN: %w: this processor multiplies no 8-bit integers for int8 (AVX-VNNI, AVX512-VNNI or AMX); use bf16, fp32 or auto", engine.ErrUnsupported)
+	}
+	if !slices.ContainsFunc(g.Nodes, func(n *graph.Node) bool { return n.Op == graph.OpQuantize }) {
+		return fmt.Errorf("oneDNN: %w: int8 takes a quantized graph", engine.ErrUnsupported)
+	}
+	return nil
 }
 
 // A constantError is what the caller's source of constants returned.

@@ -9,12 +9,14 @@ import (
 )
 
 // A chain is computed in one go: a convolution with a frozen batch norm folded
-// in, or a batch norm, then perhaps a residual sum and a ReLU.
+// in, or a batch norm, then perhaps a residual sum, a ReLU and, if the convolution is
+// one in integers, a rounding to 8 bits.
 type chain struct {
 	conv     *graph.Node // or nil
 	norm     *graph.Node // or nil
 	residual graph.Value // or none
 	relu     bool
+	rounding *graph.Node // or nil
 }
 
 // A place is where in a concatenation a value is written.
@@ -25,6 +27,7 @@ type place struct {
 
 // fusion says which nodes are computed together.
 type fusion struct {
+	integers   bool // convolutions of levels are computed in integers
 	needed     map[*graph.Node]bool
 	uses       map[graph.Value]int // by needed nodes, outputs and updates; counted down while lowering
 	users      map[graph.Value][]*graph.Node
@@ -37,11 +40,14 @@ type fusion struct {
 	spreads    map[graph.Value]spread      // by concatenation
 	spreadData map[*graph.Node]spread      // by conv-backward-data that gives a concatenation's gradient
 	spreadSums map[*graph.Node]*graph.Node // the same → the resize-backward of the spread part
+	joins      map[*graph.Node]*graph.Node // rounding → the concatenation whose parts are rounded one by one
+	parts      map[graph.Value]*graph.Node // part of such a concatenation → the rounding
 	updated    map[*graph.Node]bool        // variables
 }
 
-func newFusion(g *graph.Graph) fusion {
+func newFusion(g *graph.Graph, integers bool) fusion {
 	f := fusion{
+		integers: integers, joins: map[*graph.Node]*graph.Node{}, parts: map[graph.Value]*graph.Node{},
 		needed: map[*graph.Node]bool{}, uses: map[graph.Value]int{}, users: map[graph.Value][]*graph.Node{},
 		absorbed: map[*graph.Node]bool{}, chains: map[*graph.Node]*chain{}, started: map[*graph.Node]bool{},
 		factors: map[*graph.Node]*graph.Node{}, masks: map[*graph.Node]*graph.Node{}, places: map[graph.Value]place{},
@@ -55,12 +61,17 @@ func newFusion(g *graph.Graph) fusion {
 		}
 	}
 	for _, n := range g.Nodes {
+		if f.needed[n] && n.Op == graph.OpQuantize {
+			f.join(n)
+		}
+	}
+	for _, n := range g.Nodes {
 		if f.needed[n] && !f.absorbed[n] {
 			f.match(n)
 		}
 	}
 	for _, n := range g.Nodes {
-		if f.needed[n] && n.Op == graph.OpConcat {
+		if f.needed[n] && n.Op == graph.OpConcat && !f.absorbed[n] {
 			f.place(n)
 		}
 	}
@@ -125,6 +136,9 @@ func (f *fusion) match(n *graph.Node) {
 		if bn := f.nextIs(v, graph.OpBatchNorm); bn != nil && len(n.In) == 2 && bn.In[0] == v && f.foldable(n, bn) {
 			c.norm, last = bn, bn
 		}
+		if f.inIntegers(n) {
+			f.absorbed[n.In[1].Node] = true // its levels are what the convolution takes
+		}
 		f.extend(c, last)
 	case graph.OpBatchNorm, graph.OpBatchNormTrain:
 		f.extend(&chain{norm: n}, n)
@@ -161,7 +175,13 @@ func (f *fusion) extend(c *chain, last *graph.Node) {
 		c.relu = true
 		v = graph.Value{Node: relu}
 	}
-	if v.Node == first {
+	if q := f.rounding(c, v); q != nil {
+		c.rounding = q
+		if f.parts[v] == nil {
+			v = graph.Value{Node: q}
+		}
+	}
+	if v.Node == first && c.rounding == nil {
 		return
 	}
 	f.chains[v.Node] = c
@@ -192,6 +212,9 @@ func (f *fusion) foldable(conv, bn *graph.Node) bool {
 }
 
 func (f *fusion) constant(v graph.Value) bool {
+	if v.Node.Op == graph.OpQuantizeWeights {
+		return f.constant(v.Node.In[0])
+	}
 	return v.Node.Op == graph.OpVariable && !f.updated[v.Node]
 }
 

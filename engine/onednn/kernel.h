@@ -124,5 +124,13 @@ void ds_pack(args a);
 void ds_unpack(args a);
 void ds_sgd(args a);
 void ds_fold(args a);
+void ds_quantize(args a);
+void ds_dequantize(args a);
+void ds_copy_levels(args a);
+void ds_meanpool_levels(args a);
+void ds_weight_sizes(args a);
+void ds_round_weights(args a);
+void ds_pack_levels(args a);
+void ds_factors(args a);
 
 #endif

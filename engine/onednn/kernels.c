@@ -80,6 +80,14 @@ static const struct {
     [DS_UNPACK] = KERNEL(unpack),
     [DS_SGD] = KERNEL(sgd),
     [DS_FOLD] = KERNEL(fold),
+    [DS_QUANTIZE] = KERNEL(quantize),
+    [DS_DEQUANTIZE] = KERNEL(dequantize),
+    [DS_COPY_LEVELS] = KERNEL(copy_levels),
+    [DS_MEANPOOL_LEVELS] = KERNEL(meanpool_levels),
+    [DS_WEIGHT_SIZES] = KERNEL(weight_sizes),
+    [DS_ROUND_WEIGHTS] = KERNEL(round_weights),
+    [DS_PACK_LEVELS] = KERNEL(pack_levels),
+    [DS_FACTORS] = KERNEL(factors),
 };
 
 void ds_kernel_run(int kernel, const ds_args *a) { kernels[kernel].run(a); }

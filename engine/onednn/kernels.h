@@ -73,6 +73,16 @@ enum ds_kernel {
     DS_UNPACK,        // p: packed float, w float row-major, places; n: O I K²
     DS_SGD,           // p: w, gradient, momentum, rate; n: count; f: momentum, decay
     DS_FOLD,          // p: w, scale, shift, mean, var, w', bias'; n: O, elements per O; f: epsilon
+    // Levels are bytes, signed where the lowest is below 0: a number is a step times its level.
+    DS_QUANTIZE,      // p: x, y levels; n: P C ldx ldy lowest; f: step
+    DS_DEQUANTIZE,    // p: x levels, y; n: P C ldx ldy lowest; f: step
+    DS_COPY_LEVELS,   // p: x levels, y levels; n: P C ldx ldy
+    DS_MEANPOOL_LEVELS, // p: x levels, y; n: N HW C ldx lowest; f: step
+    // Weights have levels from −127 to 127, the latter being that of the largest of an output channel.
+    DS_WEIGHT_SIZES,  // p: w, sizes; n: O, elements per O: the size of that largest one
+    DS_ROUND_WEIGHTS, // p: w, sizes, w'; n: O, elements per O
+    DS_PACK_LEVELS,   // p: w, packed levels, places, sizes; n: O I K² bytes to clear first
+    DS_FACTORS,       // p: sizes, bias or NULL, factors, bias'; n: O; f: step of x, step of y: what an integer convolution takes for both
     DS_KERNELS
 };
 

@@ -16,7 +16,7 @@ import (
 )
 
 // A step is a kernel with its operands, or a primitive with (source, weights
-// or target, bias, destination).
+// or target, bias, destination) and perhaps factors.
 type step struct {
 	node      *graph.Node // what it computes, for profiles
 	kernel    C.int
@@ -102,8 +102,11 @@ func (l *lowering) use(v graph.Value) *tensor {
 	if v.IsNone() {
 		return nil
 	}
-	l.fusion.uses[v]--
-	return l.values[v]
+	t := l.levels(v)
+	if t != nil && t.levels != nil {
+		return l.numbers(v, t)
+	}
+	return t
 }
 
 // pixels returns an operand channels last.
@@ -239,7 +242,7 @@ func (l *lowering) lower() error {
 		if !l.fusion.needed[n] || l.fusion.absorbed[n] || n.Op == graph.OpSGD {
 			continue
 		}
-		if shape := n.Shapes[0]; len(shape) == 4 && shape[1] > maxChannels && n.Op != graph.OpConvBackwardWeights && n.Op != graph.OpVariable {
+		if shape := n.Shapes[0]; len(shape) == 4 && shape[1] > maxChannels && n.Op != graph.OpConvBackwardWeights && n.Op != graph.OpVariable && n.Op != graph.OpQuantizeWeights {
 			return fmt.Errorf("%s %v: %w: more than %d channels", n.Op, shape, engine.ErrUnsupported, maxChannels)
 		}
 		if takesPixels(n.Op) && len(n.In[0].Shape()) != 4 {
@@ -388,6 +391,10 @@ func (l *lowering) node(n *graph.Node) error {
 		l.cosine(n)
 	case graph.OpCosineBackward:
 		l.cosineBackward(n)
+	case graph.OpQuantize:
+		l.quantize(n)
+	case graph.OpQuantizeWeights:
+		l.quantizeWeights(n)
 	case graph.OpSum, graph.OpChannelSum:
 		l.sum(n)
 	case graph.OpBroadcast:
@@ -420,7 +427,7 @@ func (l *lowering) node(n *graph.Node) error {
 // takesPixels reports whether the steps of an operation work on pixels alone.
 func takesPixels(op graph.Op) bool {
 	switch op {
-	case graph.OpInput, graph.OpVariable, graph.OpSum, graph.OpBroadcast, graph.OpSGD:
+	case graph.OpInput, graph.OpVariable, graph.OpSum, graph.OpBroadcast, graph.OpSGD, graph.OpQuantizeWeights:
 		return false
 	}
 	_, elementwise := elementwiseKernel(op)
@@ -506,6 +513,14 @@ func (l *lowering) resize(n *graph.Node) {
 }
 
 func (l *lowering) meanPool(n *graph.Node) {
+	if n.Op == graph.OpMeanPool && l.values[n.In[0]].levels != nil {
+		x, y := l.levels(n.In[0]), l.result(graph.Value{Node: n})
+		l.emit(step{
+			node: n, kernel: C.DS_MEANPOOL_LEVELS, operands: []*tensor{x, y}, bf16: y.bf16,
+			extents: []int{x.shape[0], x.shape[2] * x.shape[3], x.shape[1], x.ld, x.levels.lowest}, constants: [2]float64{x.levels.step},
+		})
+		return
+	}
 	if n.Op == graph.OpMeanPool {
 		x, y := l.pixels(n.In[0]), l.result(graph.Value{Node: n})
 		l.emit(step{

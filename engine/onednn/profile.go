@@ -37,6 +37,9 @@ func (p *program) describe(l *lowering) {
 // weightsOf names the variable whose layer a node belongs to.
 func weightsOf(n *graph.Node, users map[graph.Value][]*graph.Node) string {
 	for _, v := range n.In {
+		if !v.IsNone() && v.Node.Op == graph.OpQuantizeWeights {
+			v = v.Node.In[0]
+		}
 		if !v.IsNone() && v.Node.Op == graph.OpVariable {
 			return v.Node.Name
 		}
@@ -119,7 +122,7 @@ func newFloor(context *C.dnn_context, convs []*C.dnn_conv_spec) (*floor, error) 
 			continue
 		}
 		bare := *c
-		bare.bias, bare.sum, bare.relu, bare.layout = 0, 0, 0, C.DNN_ANY
+		bare.bias, bare.sum, bare.relu, bare.factors, bare.layout = 0, 0, 0, 0, C.DNN_ANY
 		var p *C.dnn_primitive
 		if err := check(C.dnn_conv_create(context, &bare, &p), "convolution by itself"); err != nil {
 			f.free()
@@ -158,7 +161,7 @@ func newFloor(context *C.dnn_context, convs []*C.dnn_conv_spec) (*floor, error) 
 		case C.DNN_BACKWARD_WEIGHTS:
 			weights = at(&target)
 		}
-		status := C.dnn_conv_bind(p, src, weights, nil, dst, at(&scratch))
+		status := C.dnn_conv_bind(p, src, weights, nil, dst, at(&scratch), nil)
 		if status == 0 {
 			status = C.ds_append_primitive(f.list.steps, p)
 		}

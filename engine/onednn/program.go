@@ -45,12 +45,12 @@ type list struct {
 	count int
 }
 
-func (p *program) compile(g *graph.Graph, constants func(string, []float32) error, threads int) error {
+func (p *program) compile(g *graph.Graph, constants func(string, []float32) error, bf16 bool, threads int) error {
 	if err := check(C.dnn_open(&p.context), "opening the engine"); err != nil {
 		return err
 	}
 	l := &lowering{
-		context: p.context, bf16: p.precision == engine.BFloat16, graph: g, fusion: newFusion(g),
+		context: p.context, bf16: bf16, graph: g, fusion: newFusion(g, C.dnn_native_int8() != 0),
 		frozen: map[string]bool{}, baked: map[*graph.Node]bool{}, values: map[graph.Value]*tensor{}, converted: map[graph.Value]*tensor{}, outputs: map[string]*tensor{}, sums: map[graph.Value]*tensor{}, blocks: map[graph.Value]*tensor{},
 	}
 	if constants != nil {
@@ -161,7 +161,11 @@ func (p *program) address(t *tensor) unsafe.Pointer {
 func (p *program) append(list *C.ds_program, s step, scratch, work unsafe.Pointer) error {
 	if s.primitive != nil {
 		o := s.operands
-		status := C.dnn_conv_bind(s.primitive, p.address(o[0]), p.address(o[1]), p.address(o[2]), p.address(o[3]), scratch)
+		var factors unsafe.Pointer
+		if len(o) > 4 {
+			factors = p.address(o[4])
+		}
+		status := C.dnn_conv_bind(s.primitive, p.address(o[0]), p.address(o[1]), p.address(o[2]), p.address(o[3]), scratch, factors)
 		if status == 0 {
 			status = C.ds_append_primitive(list, s.primitive)
 		}

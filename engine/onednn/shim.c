@@ -50,6 +50,16 @@ int dnn_native_bf16(void) {
     return (isa & dnnl_cpu_isa_avx512_core_bf16) == dnnl_cpu_isa_avx512_core_bf16;
 }
 
+int dnn_native_int8(void) {
+#if defined(__x86_64__)
+    dnnl_cpu_isa_t isa = dnnl_get_effective_cpu_isa();
+    return (isa & dnnl_cpu_isa_avx512_core_vnni) == dnnl_cpu_isa_avx512_core_vnni ||
+           (isa & dnnl_cpu_isa_avx2_vnni) == dnnl_cpu_isa_avx2_vnni;
+#else
+    return 0;
+#endif
+}
+
 int dnn_open(dnn_context **out) {
     dnn_context *c = calloc(1, sizeof *c);
     if (!c) return dnnl_out_of_memory;
@@ -69,6 +79,46 @@ void dnn_close(dnn_context *c) {
     free(c);
 }
 
+static dnnl_data_type_t type_of(const dnn_conv_spec *s, int type) {
+    return type == DNN_U8 ? dnnl_u8 : type == DNN_S8 ? dnnl_s8 : s->bf16 ? dnnl_bf16 : dnnl_f32;
+}
+
+// The factors of an integer convolution, one for each output channel. They are a
+// post-operation, which both versions take when the convolution runs; of version 2's output
+// scales its fast code wants to know the values beforehand.
+static int describe_factors(dnnl_memory_desc_t *d, const dnn_conv_spec *s) {
+    return describe(d, 4, (long[]){1, s->o, 1, 1}, dnnl_f32, dnnl_nhwc);
+}
+
+static int append_sum(dnnl_post_ops_t ops, const dnn_conv_spec *s) {
+    float scale = s->sum_scale ? s->sum_scale : 1;
+#if DNNL_VERSION_MAJOR >= 3
+    return dnnl_post_ops_append_sum(ops, scale, 0, type_of(s, s->sum_type));
+#else
+    return dnnl_post_ops_append_sum_v2(ops, scale, type_of(s, s->sum_type));
+#endif
+}
+
+static int append_relu(dnnl_post_ops_t ops) {
+#if DNNL_VERSION_MAJOR >= 3
+    return dnnl_post_ops_append_eltwise(ops, dnnl_eltwise_relu, 0.f, 0.f);
+#else
+    return dnnl_post_ops_append_eltwise(ops, 1.f, dnnl_eltwise_relu, 0.f, 0.f);
+#endif
+}
+
+static int append_factors(dnnl_post_ops_t ops, const dnn_conv_spec *s) {
+    dnnl_memory_desc_t d;
+    TRY(describe_factors(&d, s));
+#if DNNL_VERSION_MAJOR >= 3
+    int status = dnnl_post_ops_append_binary(ops, dnnl_binary_mul, d);
+#else
+    int status = dnnl_post_ops_append_binary(ops, dnnl_binary_mul, &d);
+#endif
+    forget(d);
+    return status;
+}
+
 // Post-operations and a scratchpad that the caller provides.
 static int attributes(const dnn_conv_spec *s, dnnl_primitive_attr_t *out) {
     dnnl_primitive_attr_t attr = NULL;
@@ -76,15 +126,11 @@ static int attributes(const dnn_conv_spec *s, dnnl_primitive_attr_t *out) {
     int status;
     TRY_OR(dnnl_primitive_attr_create(&attr), fail);
     TRY_OR(dnnl_primitive_attr_set_scratchpad_mode(attr, dnnl_scratchpad_mode_user), fail);
-    if (s && (s->sum || s->relu)) {
+    if (s && (s->factors || s->sum || s->relu)) {
         TRY_OR(dnnl_post_ops_create(&ops), fail);
-#if DNNL_VERSION_MAJOR >= 3
-        if (s->sum) TRY_OR(dnnl_post_ops_append_sum(ops, 1.f, 0, dnnl_data_type_undef), fail);
-        if (s->relu) TRY_OR(dnnl_post_ops_append_eltwise(ops, dnnl_eltwise_relu, 0.f, 0.f), fail);
-#else
-        if (s->sum) TRY_OR(dnnl_post_ops_append_sum(ops, 1.f), fail);
-        if (s->relu) TRY_OR(dnnl_post_ops_append_eltwise(ops, 1.f, dnnl_eltwise_relu, 0.f, 0.f), fail);
-#endif
+        if (s->factors) TRY_OR(append_factors(ops, s), fail);
+        if (s->sum) TRY_OR(append_sum(ops, s), fail);
+        if (s->relu) TRY_OR(append_relu(ops), fail);
         TRY_OR(dnnl_primitive_attr_set_post_ops(attr, ops), fail);
         dnnl_post_ops_destroy(ops);
     }
@@ -96,13 +142,28 @@ fail:
     return status;
 }
 
-static int operand(dnn_context *c, dnn_primitive *p, dnnl_primitive_desc_t pd, int arg) {
-    const_desc_ptr d = dnnl_primitive_desc_query_md(pd, dnnl_query_exec_arg_md, arg);
+static int operand_of(dnn_context *c, dnn_primitive *p, int arg, const_desc_ptr d) {
     int i = p->count++;
     p->args[i].arg = arg;
     TRY(dnnl_memory_create(&p->memory[i], d, c->engine, DNNL_MEMORY_NONE));
     p->args[i].memory = p->memory[i];
     return dnnl_success;
+}
+
+static int operand(dnn_context *c, dnn_primitive *p, dnnl_primitive_desc_t pd, int arg) {
+    return operand_of(c, p, arg, dnnl_primitive_desc_query_md(pd, dnnl_query_exec_arg_md, arg));
+}
+
+static int factors_operand(dnn_context *c, dnn_primitive *p, const dnn_conv_spec *s) {
+    dnnl_memory_desc_t d;
+    TRY(describe_factors(&d, s));
+#if DNNL_VERSION_MAJOR >= 3
+    int status = operand_of(c, p, DNNL_ARG_ATTR_MULTIPLE_POST_OP(0) | DNNL_ARG_SRC_1, d);
+#else
+    int status = operand_of(c, p, DNNL_ARG_ATTR_MULTIPLE_POST_OP(0) | DNNL_ARG_SRC_1, &d);
+#endif
+    forget(d);
+    return status;
 }
 
 static size_t size_of(dnnl_primitive_desc_t pd, int arg) {
@@ -170,9 +231,9 @@ int dnn_conv_create(dnn_context *c, const dnn_conv_spec *s, dnn_primitive **out)
     if (!p) return dnnl_out_of_memory;
     int status;
     dnnl_format_tag_t layout = (dnnl_format_tag_t[]){dnnl_nhwc, dnnl_nChw16c, dnnl_format_tag_any}[s->layout];
-    TRY_OR(describe(&x, 4, xs, type, layout), done);
-    TRY_OR(describe(&y, 4, ys, type, layout), done);
-    TRY_OR(describe(&w, 4, ws, type, dnnl_format_tag_any), done);
+    TRY_OR(describe(&x, 4, xs, s->integer ? dnnl_u8 : type, layout), done);
+    TRY_OR(describe(&y, 4, ys, type_of(s, s->dst), layout), done);
+    TRY_OR(describe(&w, 4, ws, s->integer ? dnnl_s8 : type, dnnl_format_tag_any), done);
     TRY_OR(describe(&dw, 4, ws, dnnl_f32, dnnl_format_tag_any), done);
     TRY_OR(describe(&b, 1, &s->o, dnnl_f32, dnnl_x), done);
     TRY_OR(attributes(s->kind == DNN_FORWARD ? s : NULL, &attr), done);
@@ -187,6 +248,7 @@ int dnn_conv_create(dnn_context *c, const dnn_conv_spec *s, dnn_primitive **out)
     TRY_OR(finish(c, p, pd), done);
     p->src_size = size_of(pd, src), p->weights_size = size_of(pd, weights), p->dst_size = size_of(pd, dst);
     if (s->bias) TRY_OR(operand(c, p, pd, DNNL_ARG_BIAS), done);
+    if (s->factors) TRY_OR(factors_operand(c, p, s), done);
 done:
     forget(x), forget(w), forget(dw), forget(b), forget(y);
     if (attr) dnnl_primitive_attr_destroy(attr);
@@ -198,8 +260,8 @@ done:
     return status;
 }
 
-int dnn_conv_bind(dnn_primitive *p, void *src, void *weights, void *bias, void *dst, void *scratch) {
-    void *handles[5] = {src, weights, dst, scratch, bias};
+int dnn_conv_bind(dnn_primitive *p, void *src, void *weights, void *bias, void *dst, void *scratch, void *factors) {
+    void *handles[6] = {src, weights, dst, scratch, bias, factors};
     for (int i = 0; i < p->count; i++) TRY(dnnl_memory_set_data_handle(p->memory[i], handles[i]));
     return dnnl_success;
 }

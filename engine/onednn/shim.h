@@ -23,6 +23,10 @@ enum dnn_kind { DNN_FORWARD, DNN_BACKWARD_DATA, DNN_BACKWARD_WEIGHTS };
 enum dnn_layout { DNN_PIXELS, DNN_BLOCKS, DNN_ANY };
 enum { DNN_BLOCK = 16 };
 
+// What the numbers of a tensor are: fp32 or, where the convolution's bf16 is set, bf16;
+// or levels in 8 bits.
+enum dnn_type { DNN_REAL, DNN_U8, DNN_S8 };
+
 // dnn_conv_spec describes a convolution N×C×H×W → N×O×P×Q.
 typedef struct {
     int kind;
@@ -32,13 +36,18 @@ typedef struct {
     int sum;       // the result is added to what the destination holds
     int relu;      // after bias and sum
     int layout;    // of activations
+    // A forward convolution in integers has a source of DNN_U8 and weights of DNN_S8. Its
+    // sums of products and bias are multiplied by O fp32 factors before all else.
+    int integer, factors;
+    int dst, sum_type; // the destination, and what it holds before: enum dnn_type
+    float sum_scale;   // of what it holds before; 0 means 1
 } dnn_conv_spec;
 
 // dnn_primitive is an executable with its operands.
 typedef struct {
     dnnl_primitive_t primitive;
-    dnnl_memory_t memory[5];
-    dnnl_exec_arg_t args[5];
+    dnnl_memory_t memory[6];
+    dnnl_exec_arg_t args[6];
     int count;
     size_t src_size, weights_size, dst_size; // bytes, in the layouts that the convolution chose
     size_t scratch_size; // bytes
@@ -50,9 +59,10 @@ int dnn_open(dnn_context **out);
 void dnn_close(dnn_context *c);
 
 // Creates a convolution whose operands dnn_conv_bind sets later: src and dst
-// are the activations or their gradients, weights the weights or theirs.
+// are the activations or their gradients, weights the weights or theirs. What the
+// convolution does not have is NULL; with factors there is a bias, too.
 int dnn_conv_create(dnn_context *c, const dnn_conv_spec *s, dnn_primitive **out);
-int dnn_conv_bind(dnn_primitive *p, void *src, void *weights, void *bias, void *dst, void *scratch);
+int dnn_conv_bind(dnn_primitive *p, void *src, void *weights, void *bias, void *dst, void *scratch, void *factors);
 
 // Tells which layout a convolution has for its activations: DNN_PIXELS,
 // DNN_BLOCKS, or DNN_ANY for every other one.
@@ -71,5 +81,9 @@ void dnn_destroy(dnn_primitive *p);
 int dnn_version(void);
 // Whether bf16 is computed natively: by AMX or AVX512-BF16.
 int dnn_native_bf16(void);
+// Whether products of 8-bit integers are summed natively in 32 bits: by AMX,
+// AVX512-VNNI or AVX-VNNI. Older x86 processors sum pairs in 16 bits first, which
+// do not hold them.
+int dnn_native_int8(void);
 
 #endif

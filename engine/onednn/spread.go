@@ -19,6 +19,8 @@ type spread struct {
 	source graph.Value // N×C×1×1, what is spread
 	first  int         // its channels in the concatenation
 	count  int
+	// rounding is what stands between the concatenation and the convolutions, or nil.
+	rounding *graph.Node
 }
 
 // Limits of the kernels.
@@ -35,28 +37,33 @@ func (f *fusion) spread(concat *graph.Node) {
 	for _, v := range concat.In {
 		count := v.Shape()[1]
 		if source, ok := f.spreadSource(v); ok {
-			found = append(found, spread{source, first, count})
+			found = append(found, spread{source: source, first: first, count: count})
 			resize = v.Node
 		}
 		first += count
 	}
 	whole := graph.Value{Node: concat}
-	users := f.users[whole]
+	read, rounding := whole, f.nextIs(whole, graph.OpQuantize)
+	if rounding != nil {
+		read = graph.Value{Node: rounding}
+	}
+	users := f.users[read]
 	shape := concat.Shapes[0]
-	if len(found) != 1 || len(concat.In) < 2 || f.uses[whole] != len(users) || shape[2] > maxSpreadSide || shape[3] > maxSpreadSide {
+	if len(found) != 1 || len(concat.In) < 2 || f.uses[read] != len(users) || shape[2] > maxSpreadSide || shape[3] > maxSpreadSide {
 		return
 	}
 	for _, n := range users {
-		if n.In[0] != whole || !spreadable(n) {
+		if n.In[0] != read || !spreadable(n) {
 			return
 		}
 	}
 	s := found[0]
-	f.spreads[whole] = s
+	s.rounding = rounding
+	f.spreads[whole], f.spreads[read] = s, s
 	f.absorbed[resize] = true
 	f.uses[s.source] += len(users) - 1
 	for _, n := range users {
-		if n.Op == graph.OpConv {
+		if n.Op == graph.OpConv && rounding == nil {
 			f.spreadGradients(s, concat, n.In[1])
 		}
 	}
@@ -171,12 +178,24 @@ func rest(whole graph.Shape, s spread) *tensor {
 	return newTensor(graph.Shape{whole[0], whole[1] - s.count, whole[2], whole[3]}, false, false)
 }
 
+// spreadSource returns what is spread, rounded if the concatenation is.
+func (l *lowering) spreadSource(s spread) *tensor {
+	if s.rounding == nil {
+		return l.convolvable(s.source)
+	}
+	x := l.pixels(s.source)
+	rounded, p := newLevels(x.shape, s.rounding), newTensor(x.shape, true, l.inBF16(x.shape))
+	l.roundTo(s.rounding, x, rounded)
+	l.dequantize(s.rounding, rounded, p)
+	return p
+}
+
 // spreadForward writes the spread part's share of a convolution to y.
 func (l *lowering) spreadForward(n *graph.Node, s spread, weights *tensor, y *tensor) {
 	part, stride := spreadColumns(weights, s)
 	shape, w := n.Shapes[0], n.Window
 	taps := newTensor(graph.Shape{shape[0], w.Kernel * w.Kernel, shape[1]}, false, false)
-	p := l.convolvable(s.source)
+	p := l.spreadSource(s)
 	l.emit(step{
 		node: n, kernel: C.DS_SPREAD, operands: []*tensor{p, part, y, taps}, bf16: p.bf16,
 		extents: []int{shape[0], s.count, shape[2], shape[3], shape[1], w.Kernel, w.Padding, w.Dilation, stride},

@@ -21,12 +21,23 @@ type tensor struct {
 	shape  graph.Shape
 	pixel  bool // channels last
 	bf16   bool
-	ld     int // elements between pixels
-	offset int // elements before the first one
+	levels *levels // pixels that are bytes; nil: they are numbers
+	ld     int     // elements between pixels
+	offset int     // elements before the first one
+}
+
+// levels say which number a byte stands for: a step times it, as a signed byte where
+// the lowest level is below 0.
+type levels struct {
+	step   float64
+	lowest int
 }
 
 func (t *tensor) elementSize() int {
-	if t.bf16 {
+	switch {
+	case t.levels != nil:
+		return 1
+	case t.bf16:
 		return 2
 	}
 	return 4
@@ -55,7 +66,7 @@ func (t *tensor) rows() (count, width, stride int) {
 // slice views channels from first on.
 func (t *tensor) slice(first int, shape graph.Shape) *tensor {
 	t.buf.shared = true
-	return &tensor{buf: t.buf, shape: shape, pixel: true, bf16: t.bf16, ld: t.ld, offset: t.offset + first}
+	return &tensor{buf: t.buf, shape: shape, pixel: true, bf16: t.bf16, levels: t.levels, ld: t.ld, offset: t.offset + first}
 }
 
 const alignment = 64 // bytes: a cache line, and the widest vector

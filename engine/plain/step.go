@@ -52,6 +52,11 @@ func (c *compiler[T]) step(n *graph.Node, in, out [][]T) func() {
 	case graph.OpAdd, graph.OpMul, graph.OpMix, graph.OpReLUBackward, graph.OpSigmoidBackward:
 		return c.binary(n, in, out)
 
+	case graph.OpQuantize:
+		return c.quantize(n, in, out)
+	case graph.OpQuantizeWeights:
+		return c.quantizeWeights(n, in, out)
+
 	case graph.OpSum:
 		return c.sum(in, out)
 	case graph.OpFocal:

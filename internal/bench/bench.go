@@ -14,6 +14,7 @@ import (
 	"github.com/destseg/destseg/graph"
 	"github.com/destseg/destseg/internal/memory"
 	"github.com/destseg/destseg/network"
+	"github.com/destseg/destseg/quantize"
 )
 
 // A Work is what is measured.
@@ -106,6 +107,11 @@ func Measure(ctx context.Context, e engine.Engine, o engine.Options, w Work, eff
 	if err != nil {
 		return Result{}, err
 	}
+	if o.Precision == engine.Int8 {
+		if g, err = quantized(g, e, o, w); err != nil {
+			return Result{}, err
+		}
+	}
 	peakKnown := memory.StartPeak()
 	p, err := compile(g, e, o)
 	if err != nil {
@@ -154,6 +160,38 @@ func Measure(ctx context.Context, e engine.Engine, o engine.Options, w Work, eff
 		r.Layers = l.list(c.profiler.Steps())
 	}
 	return r, nil
+}
+
+// quantized returns a work's graph as it is for int8, in steps by a random picture.
+func quantized(g *graph.Graph, e engine.Engine, o engine.Options, w Work) (*graph.Graph, error) {
+	if len(g.Updates) > 0 {
+		return nil, fmt.Errorf("%s: %w: int8 is for inference", w.Name, engine.ErrUnsupported)
+	}
+	single := w.Size
+	single.Batch = 1
+	one, err := w.build(single)
+	if err != nil {
+		return nil, err
+	}
+	observed, points := quantize.Observe(one)
+	o.Precision = engine.Float32
+	p, err := compile(observed, e, o)
+	if err != nil {
+		return nil, err
+	}
+	defer p.Close()
+	if _, err := newCaller(observed, p).call(); err != nil {
+		return nil, err
+	}
+	c := quantize.NewCollector(points)
+	if err := c.Add(p.Read); err != nil {
+		return nil, err
+	}
+	steps, err := c.Steps()
+	if err != nil {
+		return nil, err
+	}
+	return quantize.Graph(g, steps)
 }
 
 // compile gives constants and variables their initial values, and what has none

@@ -10,7 +10,7 @@ import (
 // Cases returns a case or several for every operation of package graph, on
 // sizes that are odd, tiny or above the blocks in which engines work.
 func Cases() []Case {
-	return slices.Concat(convolutions(), norms(), pools(), resizes(), cosines(), pointwise(), channels(), losses(), combinations())
+	return slices.Concat(convolutions(), norms(), pools(), resizes(), cosines(), pointwise(), channels(), losses(), combinations(), quantized())
 }
 
 var normal = between(-1, 1)

@@ -1,4 +1,5 @@
-package teacher
+// Package torchfile writes PyTorch files, for tests of what reads them.
+package torchfile
 
 import (
 	"archive/zip"
@@ -12,9 +13,9 @@ import (
 	"github.com/destseg/destseg/weights"
 )
 
-// torchFile packs single-precision tensors as torch.save does, as the entry key of a
+// Pack packs tensors of F32 and I64 as torch.save does, as the entry key of a
 // checkpoint, or as the whole of it if key is empty.
-func torchFile(t *testing.T, key string, f *weights.File) []byte {
+func Pack(t *testing.T, key string, f *weights.File) []byte {
 	t.Helper()
 	var file, p bytes.Buffer
 	z := zip.NewWriter(&file)
@@ -44,15 +45,19 @@ func torchFile(t *testing.T, key string, f *weights.File) []byte {
 	p.WriteString("ccollections\nOrderedDict\n)R(")
 	for i, name := range slices.Sorted(maps.Keys(f.Tensors)) {
 		tensor := f.Tensors[name]
+		kind, size := "FloatStorage", 4
+		if tensor.DType == weights.I64 {
+			kind, size = "LongStorage", 8
+		}
 		storage := fmt.Sprint(i)
 		add("data/"+storage, tensor.Data)
 		text(name)
 		p.WriteString("ctorch._utils\n_rebuild_tensor_v2\n((")
 		text("storage")
-		p.WriteString("ctorch\nFloatStorage\n")
+		p.WriteString("ctorch\n" + kind + "\n")
 		text(storage)
 		text("cpu")
-		integer(len(tensor.Data) / 4)
+		integer(len(tensor.Data) / size)
 		p.WriteString("tQ")
 		integer(0)
 		p.WriteByte('(')
