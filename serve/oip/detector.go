@@ -69,7 +69,7 @@ type Limits struct {
 	// MaxPictures is the largest batch; 0 is 64.
 	MaxPictures int
 	// MaxPixels is the most that a picture given as pixels may have; 0 is
-	// [picture.DefaultMaxPixels]. Files are bounded by Decode.
+	// [picture.DefaultMaxPixels]. Files are bounded where they are read.
 	MaxPixels int
 	// MaxMapBytes bounds the anomaly maps of a response, in FP32; 0 is 256 MiB.
 	MaxMapBytes int

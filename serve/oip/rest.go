@@ -95,13 +95,14 @@ func (s *rest) live(w http.ResponseWriter, _ *http.Request) error {
 }
 
 // ready answers with both names for what it says: the protocol's text has "live" here, and
-// KServe's server and client "ready".
+// KServe's server and client "ready". Which model is not ready tells the index, since names
+// are not for everyone who may ask for health.
 func (s *rest) ready(w http.ResponseWriter, r *http.Request) error {
-	if err := s.models.Ready(r.Context()); err != nil {
-		f := failureOf(err)
-		return writeJSON(w, http.StatusServiceUnavailable, map[string]any{"live": true, "ready": false, "error": f.text})
+	status, ready := http.StatusOK, true
+	if s.models.Ready(r.Context()) != nil {
+		status, ready = http.StatusServiceUnavailable, false
 	}
-	return writeJSON(w, http.StatusOK, map[string]bool{"live": true, "ready": true})
+	return writeJSON(w, status, map[string]bool{"live": true, "ready": ready})
 }
 
 func (s *rest) modelReady(w http.ResponseWriter, r *http.Request) error {

@@ -23,7 +23,7 @@ const (
 	Int32  Datatype = "INT32"
 	Int64  Datatype = "INT64"
 	FP16   Datatype = "FP16"
-	BF16   Datatype = "BF16" // in KServe's and Triton's text, not in the first one
+	BF16   Datatype = "BF16" // of later versions of the text
 	FP32   Datatype = "FP32"
 	FP64   Datatype = "FP64"
 	Bytes  Datatype = "BYTES" // elements of any length each
