@@ -48,7 +48,7 @@ test-browser: setup ## Drive the page of the service in a real browser; pictures
 
 .PHONY: race
 race: setup ## Test for data races where goroutines share data
-	$(passive) $(GO) test -vet=off -short -race . ./serve/history ./train ./synth ./dataset ./internal/training ./internal/download ./teacher/pretrain
+	$(passive) $(GO) test -vet=off -short -race . ./train ./synth ./dataset ./internal/training ./internal/download ./teacher/pretrain ./serve/... ./client
 
 .PHONY: lint
 lint: format vet ## Format check, go vet and staticcheck, with cgo and without

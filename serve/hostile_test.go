@@ -24,9 +24,15 @@ import (
 	"golang.org/x/image/bmp"
 	"golang.org/x/image/tiff"
 
+	"github.com/destseg/destseg"
+	"github.com/destseg/destseg/internal/detectortest"
 	"github.com/destseg/destseg/serve/api"
 	"github.com/destseg/destseg/serve/host"
 )
+
+// stubbed puts a stub in the place of the networks, which have nothing to do with what
+// is tested here.
+func stubbed() []destseg.Option { return []destseg.Option{destseg.WithEngine(detectortest.Stub{})} }
 
 // mutate changes a few bytes of a text, takes some away or puts some in.
 func mutate(r *rand.Rand, text []byte) []byte {
@@ -80,7 +86,7 @@ func files(t *testing.T, folder string) string {
 // refused as the client's fault.
 func TestMutatedPictures(t *testing.T) {
 	before := files(t, filepath.Dir(detectors))
-	r := start(t, host.Options{Queue: 4}, Config{Limits: Limits{Pixels: 1 << 20}})
+	r := start(t, host.Options{Queue: 4, Options: stubbed()}, Config{Limits: Limits{Pixels: 1 << 20}})
 	var kinds [][]byte
 	img := noise(1, 24, 20).Image()
 	for _, encode := range []func(io.Writer, image.Image) error{
@@ -127,7 +133,7 @@ func TestMutatedPictures(t *testing.T) {
 // are. Each is answered, or its connection closed, and none is the service's fault.
 func TestMutatedRequests(t *testing.T) {
 	before := files(t, filepath.Dir(detectors))
-	r := start(t, host.Options{Queue: 4}, Config{Limits: Limits{Receive: 200 * time.Millisecond, Body: 1 << 20}})
+	r := start(t, host.Options{Queue: 4, Options: stubbed()}, Config{Limits: Limits{Receive: 200 * time.Millisecond, Body: 1 << 20}})
 	address := strings.TrimPrefix(r.url, "http://")
 	picture := pngOf(t, noise(1, 8, 8))
 	form := "--x\r\nContent-Disposition: form-data; name=\"picture\"; filename=\"../../etc/passwd\"\r\n\r\n" + string(picture) + "\r\n--x--\r\n"
@@ -205,7 +211,7 @@ func TestBomb(t *testing.T) {
 	if err := png.Encode(&b, image.NewGray(image.Rect(0, 0, side, side))); err != nil {
 		t.Fatal(err)
 	}
-	r := start(t, host.Options{}, Config{Limits: Limits{Pixels: side*side - 1}})
+	r := start(t, host.Options{Options: stubbed()}, Config{Limits: Limits{Pixels: side*side - 1}})
 	if err := r.host.Load(t.Context(), "flange"); err != nil {
 		t.Fatal(err)
 	}
@@ -217,7 +223,7 @@ func TestBomb(t *testing.T) {
 		t.Errorf("refusing %d bytes took %d bytes of memory", b.Len(), took)
 	}
 
-	slow := start(t, host.Options{}, Config{Limits: Limits{Decode: time.Millisecond}})
+	slow := start(t, host.Options{Options: stubbed()}, Config{Limits: Limits{Decode: time.Millisecond}})
 	slow.refused(t, 422, api.TooSlow, "POST", "/v1/inspect?detector=flange", bytes.NewReader(b.Bytes()))
 }
 
@@ -238,7 +244,7 @@ func (e *endless) Read(p []byte) (int, error) {
 // TestHugeBody announces 10 GB, or does not say how much will come.
 func TestHugeBody(t *testing.T) {
 	const limit = 1 << 20
-	r := start(t, host.Options{}, Config{Limits: Limits{Body: limit}})
+	r := start(t, host.Options{Options: stubbed()}, Config{Limits: Limits{Body: limit}})
 	for name, length := range map[string]int64{"announced": 10e9, "chunked": -1} {
 		var body endless
 		request, err := http.NewRequest("POST", r.url+"/v1/inspect?detector=flange", &body)
@@ -269,7 +275,7 @@ func TestHugeBody(t *testing.T) {
 
 // TestSlowClients lets clients send next to nothing, while others are served.
 func TestSlowClients(t *testing.T) {
-	r := start(t, host.Options{}, Config{Limits: Limits{Receive: 300 * time.Millisecond}})
+	r := start(t, host.Options{Options: stubbed()}, Config{Limits: Limits{Receive: 300 * time.Millisecond}})
 	data := pngOf(t, noise(1, 32, 32))
 	r.inspect(t, "", data)
 	address := strings.TrimPrefix(r.url, "http://")
@@ -309,7 +315,7 @@ func TestSlowClients(t *testing.T) {
 
 // TestPathTricks asks for detectors and files that are nobody's business.
 func TestPathTricks(t *testing.T) {
-	r := start(t, host.Options{}, Config{})
+	r := start(t, host.Options{Options: stubbed()}, Config{})
 	data := pngOf(t, noise(1, 32, 32))
 	for _, name := range []string{
 		"..%2Fdetectors%2Fflange", "%2E%2E%2Fflange", ".%2Fflange", "..%5Cflange", "%2Fetc%2Fpasswd", "flange%00", "flange%2F", "flange.safetensors", "%C0%AE%C0%AE%2Fflange", "C:flange",
@@ -335,7 +341,7 @@ func TestTokens(t *testing.T) {
 	if err := c.Tokens.read(strings.NewReader("# whoever inspects\nread " + read + "\n\nadmin   " + admin + " \n")); err != nil {
 		t.Fatal(err)
 	}
-	r := start(t, host.Options{}, c)
+	r := start(t, host.Options{Options: stubbed()}, c)
 	routes := []struct {
 		method, path string
 		right        Right
@@ -392,7 +398,7 @@ func TestTokens(t *testing.T) {
 
 // TestOtherSites lets a browser send what other sites make it send.
 func TestOtherSites(t *testing.T) {
-	r := start(t, host.Options{}, Config{})
+	r := start(t, host.Options{Options: stubbed()}, Config{})
 	data := pngOf(t, noise(1, 32, 32))
 	r.refused(t, 403, "", "POST", "/v1/inspect?detector=flange", bytes.NewReader(data), "Origin", "https://evil.example")
 	r.refused(t, 403, "", "POST", "/v1/inspect?detector=flange", bytes.NewReader(data), "Sec-Fetch-Site", "cross-site")

@@ -10,6 +10,7 @@ import (
 
 	"github.com/destseg/destseg"
 	"github.com/destseg/destseg/client"
+	"github.com/destseg/destseg/internal/detectortest"
 	"github.com/destseg/destseg/internal/load"
 	"github.com/destseg/destseg/serve/api"
 	"github.com/destseg/destseg/serve/host"
@@ -21,7 +22,7 @@ import (
 func TestOverload(t *testing.T) {
 	const took = 20 * time.Millisecond // a picture
 	kept := new(recorder)
-	r := start(t, host.Options{Queue: 4, Options: []destseg.Option{destseg.WithEngine(stub{took})}}, Config{Recorder: kept})
+	r := start(t, host.Options{Queue: 4, Options: []destseg.Option{destseg.WithEngine(detectortest.Stub{Took: took})}}, Config{Recorder: kept})
 	connections := &http.Transport{MaxIdleConnsPerHost: 100}
 	c, err := client.New(r.url, client.WithPatience(0), client.WithHTTPClient(&http.Client{Transport: connections}))
 	if err != nil {
@@ -72,6 +73,9 @@ func heapInUse() uint64 {
 
 // TestBatches checks that pictures which come together get the results of each alone.
 func TestBatches(t *testing.T) {
+	if testing.Short() {
+		t.Skip("the host's and the detector's tests have batches too")
+	}
 	alone := start(t, host.Options{Queue: 20}, Config{})
 	together := start(t, host.Options{Queue: 20, Batch: 4, Wait: time.Second}, Config{})
 	var all sync.WaitGroup

@@ -287,7 +287,7 @@ func TestInspect(t *testing.T) {
 }
 
 func TestDetectors(t *testing.T) {
-	r := start(t, host.Options{}, Config{})
+	r := start(t, host.Options{Options: stubbed()}, Config{})
 	_, text := r.ask(t, "GET", "/v1/detectors", nil)
 	var list api.Detectors
 	if err := json.Unmarshal(text, &list); err != nil || len(list.Detectors) != 1 || list.Detectors[0].Name != "flange" || list.Detectors[0].Record != nil {
@@ -316,7 +316,7 @@ func TestDetectors(t *testing.T) {
 
 // TestDescription checks that the description is whole and fits what is answered.
 func TestDescription(t *testing.T) {
-	r := start(t, host.Options{}, Config{})
+	r := start(t, host.Options{Options: stubbed()}, Config{})
 	_, text := r.ask(t, "GET", "/openapi.json", nil)
 	var whole map[string]any
 	if err := json.Unmarshal(text, &whole); err != nil || whole["openapi"] != "3.1.0" {
@@ -436,7 +436,7 @@ func (r *recorder) Record(_ context.Context, in *api.Inspection, p *picture.RGB,
 // answered.
 func TestRecorder(t *testing.T) {
 	kept := new(recorder)
-	r := start(t, host.Options{}, Config{Recorder: kept})
+	r := start(t, host.Options{Options: stubbed()}, Config{Recorder: kept})
 	data := pngOf(t, noise(1, 33, 32))
 	in := r.inspect(t, "", data)
 	if len(kept.kept) != 1 || kept.kept[0].ID != in.ID || !reflect.DeepEqual(kept.kept[0].Regions, in.Regions) {
@@ -450,18 +450,14 @@ func TestRecorder(t *testing.T) {
 }
 
 // gate returns a closed gate and the option for it.
-func gate(t *testing.T) (*detectortest.Gate, host.Options) {
-	t.Helper()
-	g, err := detectortest.NewGate()
-	if err != nil {
-		t.Fatal(err)
-	}
+func gate() (*detectortest.Gate, host.Options) {
+	g := detectortest.NewGate(detectortest.Stub{})
 	return g, host.Options{Options: []destseg.Option{destseg.WithEngine(g)}}
 }
 
 // TestBusy checks that a full queue refuses, in a way that clients notice.
 func TestBusy(t *testing.T) {
-	g, o := gate(t)
+	g, o := gate()
 	r := start(t, o, Config{})
 	data := pngOf(t, noise(1, 32, 32))
 	places := r.host.Stats().Places
@@ -486,7 +482,7 @@ func TestBusy(t *testing.T) {
 
 // TestAnswerTime checks that a picture whose turn does not come is answered.
 func TestAnswerTime(t *testing.T) {
-	g, o := gate(t)
+	g, o := gate()
 	o.Queue = 1
 	r := start(t, o, Config{Limits: Limits{Answer: 100 * time.Millisecond}})
 	data := pngOf(t, noise(1, 32, 32))
@@ -509,7 +505,7 @@ func TestAnswerTime(t *testing.T) {
 
 // TestShutdown checks that what was accepted is answered.
 func TestShutdown(t *testing.T) {
-	g, o := gate(t)
+	g, o := gate()
 	o.Queue = 8
 	r := start(t, o, Config{})
 	data := pngOf(t, noise(1, 32, 32))

@@ -1,7 +1,6 @@
 package detectortest
 
 import (
-	"github.com/destseg/destseg"
 	"github.com/destseg/destseg/engine"
 	"github.com/destseg/destseg/graph"
 )
@@ -14,10 +13,9 @@ type Gate struct {
 	open    chan struct{}
 }
 
-// NewGate returns a closed gate before the fastest engine at hand.
-func NewGate() (*Gate, error) {
-	e, err := destseg.NewEngine("auto")
-	return &Gate{e, make(chan struct{}, 1000), make(chan struct{})}, err
+// NewGate returns a closed gate before an engine.
+func NewGate(e engine.Engine) *Gate {
+	return &Gate{e, make(chan struct{}, 1000), make(chan struct{})}
 }
 
 // Open lets all runs go, those to come too.

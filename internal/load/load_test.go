@@ -38,7 +38,7 @@ func TestPhases(t *testing.T) {
 		}
 
 		// One that answers nobody, so that two are under way for ever.
-		ctx, cancel := context.WithTimeout(t.Context(), 5*time.Second)
+		ctx, cancel := context.WithTimeout(t.Context(), 5050*time.Millisecond)
 		defer cancel()
 		stuck := Phase{Rate: 10, Clients: 2, Length: time.Hour, Send: func(ctx context.Context) (*api.Inspection, error) {
 			<-ctx.Done()

@@ -208,21 +208,12 @@ func FuzzValidName(f *testing.F) {
 	})
 }
 
-func newGate(t *testing.T) *detectortest.Gate {
-	t.Helper()
-	g, err := detectortest.NewGate()
-	if err != nil {
-		t.Fatal(err)
-	}
-	return g
-}
-
 // TestReload replaces a detector's file while it is used.
 func TestReload(t *testing.T) {
 	if err := changedFile(); err != nil {
 		t.Fatal(err)
 	}
-	folder, gate := folderOf(t, "flange"), newGate(t)
+	folder, gate := folderOf(t, "flange"), detectortest.NewGate(detectortest.Stub{Size: 1})
 	path := filepath.Join(folder, "flange"+extension)
 	h := newHost(t, Options{Sources: []string{folder}, Queue: 10, Options: []destseg.Option{destseg.WithEngine(gate)}})
 	thresholds := make(chan float64)
@@ -305,19 +296,11 @@ func TestReload(t *testing.T) {
 
 // TestEviction checks that the memory limit is kept and the least recently used goes.
 func TestEviction(t *testing.T) {
-	one := newHost(t, Options{Sources: []string{original}})
-	if err := one.Load(t.Context(), "original"); err != nil {
-		t.Fatal(err)
-	}
-	size := one.Stats().Memory
-
+	const size = 200 << 20 // more than a file, by which room is made
+	stub := []destseg.Option{destseg.WithEngine(detectortest.Stub{Size: size})}
 	folder := folderOf(t, "a", "b", "c")
-	info, err := os.Stat(original)
-	if err != nil {
-		t.Fatal(err)
-	}
-	limit := 2*max(size, info.Size()) + size/2
-	h := newHost(t, Options{Sources: []string{folder}, Memory: limit})
+	const limit = 2*size + size/2
+	h := newHost(t, Options{Sources: []string{folder}, Memory: limit, Options: stub})
 	for i, step := range []struct{ name, loaded string }{
 		{"a", "a"}, {"b", "ab"}, {"a", "ab"}, {"c", "ac"}, {"b", "bc"}, {"b", "bc"},
 	} {
@@ -345,7 +328,7 @@ func TestEviction(t *testing.T) {
 		t.Errorf("%d evicted", s.Evicted)
 	}
 
-	small := newHost(t, Options{Sources: []string{folder}, Memory: size - 1})
+	small := newHost(t, Options{Sources: []string{folder}, Memory: size - 1, Options: stub})
 	if _, err := small.Inspect(t.Context(), "a", noise(1)); !errors.Is(err, ErrUnusable) || !strings.Contains(err.Error(), "raise it") {
 		t.Error(err)
 	}
@@ -353,7 +336,7 @@ func TestEviction(t *testing.T) {
 
 // TestQueue fills all places.
 func TestQueue(t *testing.T) {
-	gate := newGate(t)
+	gate := detectortest.NewGate(detectortest.Stub{Size: 1})
 	h := newHost(t, Options{Sources: []string{original}, Queue: 3, Options: []destseg.Option{destseg.WithEngine(gate)}})
 	places := h.Stats().Places
 	outcomes := make(chan error, places)
@@ -421,7 +404,7 @@ func TestQueueContext(t *testing.T) {
 
 // TestClose checks that what was accepted is finished.
 func TestClose(t *testing.T) {
-	gate := newGate(t)
+	gate := detectortest.NewGate(detectortest.Stub{Size: 1})
 	h := newHost(t, Options{Sources: []string{original}, Queue: 5, Options: []destseg.Option{destseg.WithEngine(gate)}})
 	const pictures = 4
 	outcomes := make(chan error, pictures)
