@@ -108,8 +108,8 @@ func (s *Server) limited(h http.Handler) http.Handler {
 			control.SetReadDeadline(time.Now().Add(s.config.Limits.Receive))
 		}
 		switch {
-		case s.config.Tokens.Empty() && reachedByLoopback(r) && !namesLoopback(r.Host):
-			plainProblem(http.StatusMisdirectedRequest, "without tokens the service answers to localhost only").write(w, r)
+		case !s.config.AnyHost && s.config.Tokens.Empty() && reachedByLoopback(r) && !namesLoopback(r.Host):
+			plainProblem(http.StatusMisdirectedRequest, "without tokens the service answers to localhost only, unless it is started with --anyone").write(w, r)
 			return
 		case r.ContentLength > s.config.Limits.Body:
 			w.Header().Set("Connection", "close") // rather than receive what nobody reads

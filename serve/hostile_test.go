@@ -405,6 +405,10 @@ func TestOtherSites(t *testing.T) {
 	for _, name := range []string{"evil.example", "evil.example:80", "192.0.2.1", "localhost.evil.example", "[2001:db8::1]:1"} {
 		r.refused(t, 421, "", "GET", "/v1/detectors", nil, "Host", name)
 	}
+	open := start(t, host.Options{Options: stubbed()}, Config{AnyHost: true})
+	if response, _ := open.ask(t, "GET", "/v1/detectors", nil, "Host", "proxy.example"); response.StatusCode != http.StatusOK {
+		t.Errorf("any host: status %d", response.StatusCode)
+	}
 	for _, name := range []string{"localhost", "127.0.0.1:1234", "[::1]", "[::1]:80", "127.8.8.8"} {
 		if response, _ := r.ask(t, "GET", "/v1/detectors", nil, "Host", name); response.StatusCode != http.StatusOK {
 			t.Errorf("host %s: status %d", name, response.StatusCode)

@@ -33,6 +33,7 @@ type Config struct {
 	Host     *host.Host
 	Limits   Limits
 	Tokens   Tokens       // none: everyone may do everything
+	AnyHost  bool         // without tokens too, requests by loopback may ask for any host
 	Recorder Recorder     // nil: no history
 	Log      *slog.Logger // nil: no log
 }
@@ -198,10 +199,11 @@ const (
 )
 
 // Serve answers requests until the context ends. Then it takes no new ones, finishes
-// those that it has within the grace, and closes the listener. A nil tls is plain HTTP.
-func (s *Server) Serve(ctx context.Context, l net.Listener, tls *tls.Config, grace time.Duration) error {
+// those that it has within the grace, and closes the listener. Without secure it is plain
+// HTTP.
+func (s *Server) Serve(ctx context.Context, l net.Listener, secure *tls.Config, grace time.Duration) error {
 	server := &http.Server{
-		Handler: s, TLSConfig: tls,
+		Handler: s, TLSConfig: secure,
 		ReadHeaderTimeout: min(headerTime, s.config.Limits.Receive), IdleTimeout: idleTime,
 		WriteTimeout:   s.config.Limits.Receive + s.config.Limits.Answer + writeTime,
 		MaxHeaderBytes: 64 << 10,
@@ -209,7 +211,7 @@ func (s *Server) Serve(ctx context.Context, l net.Listener, tls *tls.Config, gra
 	}
 	ended := make(chan error, 1)
 	go func() {
-		if tls != nil {
+		if secure != nil {
 			ended <- server.ServeTLS(l, "", "")
 			return
 		}

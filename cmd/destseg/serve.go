@@ -86,7 +86,7 @@ Ctrl-C or SIGTERM ends it: what was accepted is finished first.`,
 	f.SortFlags = false
 	f.StringVar(&o.listen, "listen", o.listen, "`ADDRESS` and port; port 0 takes a free one")
 	f.StringVar(&o.tokens, "tokens", "", "`FILE` of tokens; without tokens everyone who reaches the service\nmay do everything")
-	f.BoolVar(&o.anyone, "anyone", false, "listen to other machines without tokens")
+	f.BoolVar(&o.anyone, "anyone", false, "listen to other machines, and answer to any name, without tokens")
 	f.StringVar(&o.certificate, "tls-cert", "", "PEM `FILE` with the certificate; it may be replaced at any time")
 	f.StringVar(&o.key, "tls-key", "", "PEM `FILE` with its key")
 	countFlag(f, &o.queue, 0, 1<<20, "queue", "pictures that may wait; others are refused with status 429")
@@ -168,7 +168,7 @@ func (o serveOptions) run(ctx context.Context, c *console, sources []string) err
 		return errors.Join(err, listener.Close(), h.Close())
 	}
 	config := serve.Config{
-		Host: h, Tokens: tokens, Log: log,
+		Host: h, Tokens: tokens, AnyHost: o.anyone, Log: log,
 		Limits: serve.Limits{
 			Body: o.body, Bodies: o.bodies, Pixels: int64(o.pixels), Receive: o.receive, Decode: o.decode, Answer: o.answer,
 		},

@@ -1,6 +1,7 @@
 package host
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -17,6 +18,7 @@ import (
 type slot struct {
 	name    string
 	current *loaded       // nil: none is in memory
+	size    int64         // bytes that the last one took; 0: none was loaded
 	loading chan struct{} // closed when the load under way ends; nil: none is
 
 	failure error // of the last load; nil: none
@@ -139,11 +141,14 @@ func (h *Host) load(s *slot, found stamp) {
 	defer h.loads.Unlock()
 	start := time.Now()
 	h.mu.Lock()
-	if !h.closed {
-		// What a detector takes is known once it is compiled: about as much as its file
-		// in fp32, and less in bf16.
-		h.evict(s, found.size)
+	if h.closed {
+		close(s.loading)
+		h.mu.Unlock()
+		return
 	}
+	// What a detector takes is known once it is compiled: about as much as its file in
+	// fp32, and less in bf16.
+	h.evict(s, cmp.Or(s.size, found.size))
 	h.mu.Unlock()
 	l, err := h.open(s.name, found)
 
@@ -151,20 +156,14 @@ func (h *Host) load(s *slot, found stamp) {
 	defer h.mu.Unlock()
 	defer close(s.loading)
 	s.loading = nil // close has evaluated it
-	switch {
-	case err != nil:
+	if err != nil {
 		h.stats.Failures++
 		s.failure, s.failed, s.retry = err, found, time.Now().Add(retryAfter)
 		h.log.Error("a detector can't be used", "detector", s.name, "error", err, "kept", s.current != nil)
 		return
-	case h.closed:
-		if err := l.detector.Close(); err != nil {
-			h.log.Error("closing a detector", "detector", s.name, "error", err)
-		}
-		return
 	}
 	h.retire(s)
-	s.current, s.failure = l, nil
+	s.current, s.size, s.failure = l, l.detector.Memory(), nil
 	h.clock++
 	l.used = h.clock
 	h.stats.Loads++
