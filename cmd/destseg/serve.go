@@ -119,7 +119,7 @@ Ctrl-C or SIGTERM ends it: what was accepted is finished first.`,
 	o.watch.flags(f)
 	choiceFlag(f, &o.logFormat, "log", "KIND", "of log lines: text or json", "text", "json")
 	f.BoolVar(&o.verbose, "verbose", false, "log every request")
-	computingFlags(f, &o.computing)
+	inspectingFlags(f, &o.computing)
 	return command
 }
 

@@ -485,8 +485,7 @@ func FuzzFilter(f *testing.F) {
 		}
 		filter, kept, err := readFilter(q)
 		if err == nil {
-			again, _, err := readFilter(kept)
-			if err != nil || again != filter {
+			if again, _, err := readFilter(kept); err != nil || again != filter {
 				t.Errorf("%q becomes %q, which is %+v and not %+v, %v", text, kept.Encode(), again, filter, err)
 			}
 			_, err = h.List(t.Context(), filter, history.Cursor(q.Get("at")), 1)
