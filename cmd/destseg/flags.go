@@ -228,23 +228,27 @@ type computing struct {
 	threads   int
 }
 
-// engineFlags defines the flags of a choice of engine, but for the precision.
-func engineFlags(f *pflag.FlagSet, to *computing) {
-	to.engine = "auto"
-	choiceFlag(f, &to.engine, "engine", "NAME", "onednn, plain (slow, needs nothing but Go), or auto", "auto", "onednn", "plain")
-	countFlag(f, &to.threads, 0, maxWorkers, "threads", "processors to use, 0 for all")
-}
-
 // trainingFlags are those of commands that train.
 func trainingFlags(f *pflag.FlagSet, to *computing) {
+	engineFlag(f, to)
 	precisionFlag(f, to, "fp32, bf16, or auto: bf16 where the processor has it", engine.Float32, engine.BFloat16, engine.Auto)
-	engineFlags(f, to)
+	threadsFlag(f, to)
 }
 
 // inspectingFlags are those of commands that run a detector.
 func inspectingFlags(f *pflag.FlagSet, to *computing) {
-	precisionFlag(f, to, "fp32, bf16, int8 for a detector that was quantized, or auto: of\nthese the fastest that the processor has", engine.Float32, engine.BFloat16, engine.Int8, engine.Auto)
-	engineFlags(f, to)
+	engineFlag(f, to)
+	precisionFlag(f, to, "fp32, bf16, int8 for a detector that was quantized, or auto: of\nthese the fastest that it and the processor have", engine.Float32, engine.BFloat16, engine.Int8, engine.Auto)
+	threadsFlag(f, to)
+}
+
+func engineFlag(f *pflag.FlagSet, to *computing) {
+	to.engine = "auto"
+	choiceFlag(f, &to.engine, "engine", "NAME", "onednn, plain (slow, needs nothing but Go), or auto", "auto", "onednn", "plain")
+}
+
+func threadsFlag(f *pflag.FlagSet, to *computing) {
+	countFlag(f, &to.threads, 0, maxWorkers, "threads", "processors to use, 0 for all")
 }
 
 func precisionFlag(f *pflag.FlagSet, to *computing, usage string, known ...engine.Precision) {

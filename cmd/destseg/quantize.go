@@ -49,7 +49,8 @@ as it is.`,
 	countFlag(f, &o.synthetic, 0, 100_000, "synthetic", "synthetic anomalies to compare int8 with fp32 by")
 	f.StringVar(&o.textures, "textures", "", "`DIR` of pictures for the synthetic anomalies\n(default: textures that the program draws)")
 	layoutFlag(f, &o.layout)
-	engineFlags(f, &o.computing)
+	engineFlag(f, &o.computing)
+	threadsFlag(f, &o.computing)
 	return command
 }
 
@@ -87,14 +88,22 @@ func (o quantizeOptions) run(ctx context.Context, c *console, detector, data str
 		return err
 	}
 	fmt.Fprint(c.out, formatList(append([][2]string{{"detector", o.output}}, quantizationRows(&quantization)...)))
-	if !quantization.Trial.Passed() {
-		return errors.Join(fmt.Errorf("%s: int8 finds less than fp32, so nothing was written; other good pictures may do better, and bf16 always does", detector), incomplete(failed, nil))
+	if err := harmed(detector, quantization.Trial); err != nil {
+		return errors.Join(err, incomplete(failed, nil))
 	}
 	err = rewrite(detector, o.output, func(r *destseg.Record) { r.Quantization = &quantization })
 	if err != nil {
 		return err
 	}
 	return incomplete(failed, nil)
+}
+
+// harmed is the error for a detector that int8 does not do for.
+func harmed(detector string, t destseg.Trial) error {
+	if t.Passed() {
+		return nil
+	}
+	return fmt.Errorf("%s: in int8 it says something else than in fp32, so nothing was written; more good pictures may help, else leave it in fp32 or bf16", detector)
 }
 
 // spaced returns most items at most, from all over a list.
@@ -136,7 +145,11 @@ func quantizationRows(q *destseg.Quantization) [][2]string {
 		{"int8", fmt.Sprintf("by %s; scores differ from fp32's by %.4f in the mean, %.4f at most", formatCount(q.Good.Count, "good picture"), t.MeanDifference, t.LargestDifference)},
 	}
 	if t.Verdicts > 0 {
-		rows = append(rows, [2]string{"", fmt.Sprintf("%s of %d change", formatCount(t.Verdicts, "verdict"), t.Good+t.Synthetic)})
+		change := "change"
+		if t.Verdicts == 1 {
+			change = "changes"
+		}
+		rows = append(rows, [2]string{"", fmt.Sprintf("%s of %d %s", formatCount(t.Verdicts, "verdict"), t.Good+t.Synthetic, change)})
 	}
 	figure := func(name string, before, after *float64) {
 		if before != nil && after != nil {

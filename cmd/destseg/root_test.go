@@ -9,7 +9,7 @@ import (
 )
 
 func TestHelp(t *testing.T) {
-	for _, name := range []string{"", "bench", "calibrate", "compare", "demo", "eval", "export", "import", "info", "predict", "synth", "teacher", "teacher fetch", "teacher import", "teacher info", "teacher pretrain", "train", "version"} {
+	for _, name := range []string{"", "bench", "calibrate", "compare", "demo", "eval", "export", "import", "info", "predict", "quantize", "synth", "teacher", "teacher fetch", "teacher import", "teacher info", "teacher pretrain", "train", "version"} {
 		t.Run(name, func(t *testing.T) {
 			command := strings.Fields(name)
 			o := succeed(t, append(command, "--help")...)
@@ -115,6 +115,9 @@ func TestUsage(t *testing.T) {
 		{[]string{"predict", detector, data, "--tile", "-1"}, "expected a number of pixels up to 65536"},
 		{[]string{"predict", detector, data, "--overlap", "8"}, "--overlap without tiles"},
 		{[]string{"calibrate", detector}, "DATA is missing"},
+		{[]string{"quantize", detector}, "DATA is missing"},
+		{[]string{"train", data, "--precision", "int8"}, "expected fp32, bf16 or auto"},
+		{[]string{"predict", detector, data, "--precision", "int4"}, "expected fp32, bf16, int8 or auto"},
 		{[]string{"calibrate", detector, data, "--objective", "luck"}, "expected fpr, f1 or recall"},
 		{[]string{"calibrate", detector, data, "--target-recall", "101%"}, "expected a share"},
 		{[]string{"calibrate", detector, data, "--target-recall", "90%"}, "--target-recall goes with --objective recall, not fpr"},

@@ -1,5 +1,5 @@
 // Package onednn runs graphs on the processor with oneDNN, the library under
-// PyTorch's and TensorFlow's CPU layers, in fp32 and bf16.
+// PyTorch's and TensorFlow's CPU layers, in fp32, bf16 and int8.
 //
 // Compile lowers a graph in one pass to a flat list of steps, each a oneDNN
 // convolution or a kernel of this package, and plans one block of memory for
@@ -11,6 +11,10 @@
 // that follow. Weights are held row-major in fp32 and copied to the layout and
 // precision that the convolution prefers: once when frozen, each step when
 // trained.
+//
+// Convolutions of rounded numbers, [graph.OpQuantize], are computed in 8-bit integers
+// where the processor sums their products in 32 bits, and elsewhere as numbers. What
+// passes from one to the next are bytes; so are residuals.
 //
 // The package needs cgo and the library's headers (Debian: libdnnl-dev,
 // Homebrew: onednn). Without cgo, [New] returns engine.ErrUnavailable.

@@ -41,6 +41,25 @@ func TestMeasure(t *testing.T) {
 	}
 }
 
+// TestMeasureInt8 measures inference, and refuses what has no int8.
+func TestMeasureInt8(t *testing.T) {
+	e, err := onednn.New()
+	if err != nil {
+		t.Skip(err)
+	}
+	size, o, once := network.Size{Batch: 2, Height: 32, Width: 32}, engine.Options{Precision: engine.Int8}, Effort{Least: 1, Most: 1}
+	if _, err := Measure(t.Context(), e, o, StudentStep(size), once); !errors.Is(err, engine.ErrUnsupported) {
+		t.Errorf("a training step: error %v", err)
+	}
+	r, err := Measure(t.Context(), e, o, Inference(size), once)
+	if errors.Is(err, engine.ErrUnsupported) {
+		t.Skip(err)
+	}
+	if err != nil || r.Precision != "int8" || r.Runs != 1 || r.Floor <= 0 {
+		t.Errorf("%+v, %v", r, err)
+	}
+}
+
 func TestMeasureStops(t *testing.T) {
 	ctx, cancel := context.WithCancel(context.Background())
 	cancel()
