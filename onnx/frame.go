@@ -129,7 +129,9 @@ func odd(n int) []int {
 //
 // Pillow adds up in integers, with weights of weightBits. Products of grey levels and
 // such weights don't fit into float32, in which everything multiplies matrices well, so
-// the upper and the lower half of the weights take their turns.
+// the upper and the lower half of the weights take their turns. Sums of either are exact
+// up to 32 weights, that is as long as 16 pixels become one; beyond that the lower ones may
+// be off by some 2^−22 of a grey level.
 func (m *model) filter(s side, apply func(matrix string) string) string {
 	const half = 1 << (weightBits / 2)
 	weights := m.triangle(s)
