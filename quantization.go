@@ -96,8 +96,8 @@ type QuantizationPictures struct {
 // passed.
 //
 // The detector runs in fp32 over the good pictures, and each tensor that is rounded gets
-// the step with the least mean square error over them; see package quantize. Then it runs
-// in both precisions over the same pictures and over synthetic anomalies.
+// a step by what it held; see package quantize. Then the detector runs in both precisions
+// over the same pictures and over synthetic anomalies.
 //
 // Pictures that can't be read are returned as failed and left out. If ctx ends, the
 // error is its cause; if no picture could be read, it wraps [ErrNoPictures]; an engine or

@@ -10,8 +10,9 @@ import (
 // finite.
 var ErrNotFinite = errors.New("numbers that are not finite")
 
-// A Collector gathers what a network computes for some pictures. It is for one goroutine
-// at a time.
+// A Collector gathers what a network computes for some pictures: for each run and each
+// point the reach of the levels with the least mean square error, and chooses steps with
+// which nine runs in ten have theirs. It is for one goroutine at a time.
 type Collector struct {
 	points  []Point
 	seen    []seen // of each point
