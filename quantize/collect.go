@@ -70,7 +70,9 @@ func (p Point) levels() int {
 	return levels/2 - 1
 }
 
-// Steps chooses the steps. It is an error if what a convolution reads has both signs.
+// Steps chooses the steps. A point for which runs differ so much that the middle one
+// would have less than a quarter of the levels gets none. It is an error if what a
+// convolution reads has both signs.
 func (c *Collector) Steps() (Steps, error) {
 	s := Steps{Inputs: map[string]float64{}, Sums: map[string]float64{}}
 	for i, p := range c.points {
@@ -78,7 +80,11 @@ func (c *Collector) Steps() (Steps, error) {
 		if len(p.inputs) > 0 && seen.positive && seen.negative {
 			return Steps{}, fmt.Errorf("%s has both signs; only what has one can be quantized", p.name())
 		}
-		step := min(max(seen.reach()/float64(p.levels()), smallestStep), largestStep)
+		reach, middle := seen.reach()
+		if reach > 4*middle {
+			continue
+		}
+		step := min(max(reach/float64(p.levels()), smallestStep), largestStep)
 		if seen.negative && len(p.inputs) > 0 {
 			step = -step
 		}
@@ -92,12 +98,14 @@ func (c *Collector) Steps() (Steps, error) {
 	return s, nil
 }
 
-// reach is that of the levels for nine runs in ten. A good picture unlike the others may
-// make numbers a hundred times as large, which would leave no levels for those of the
-// others.
-func (s *seen) reach() float64 {
+// reach is that of the levels for nine runs in ten, and for the middle one. A good
+// picture unlike the others may make numbers a hundred times as large, which would leave
+// no levels for those of the others.
+func (s *seen) reach() (most, middle float64) {
 	if len(s.reaches) == 0 {
-		return 1 // nothing but zeros, which every step keeps
+		return 1, 1 // nothing but zeros, which every step keeps
 	}
-	return slices.Sorted(slices.Values(s.reaches))[9*(len(s.reaches)-1)/10]
+	sorted := slices.Sorted(slices.Values(s.reaches))
+	last := len(sorted) - 1
+	return sorted[9*last/10], sorted[last/2]
 }

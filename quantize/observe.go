@@ -31,7 +31,7 @@ func Observe(g *graph.Graph) (*graph.Graph, []Point) {
 		}
 		return &points[i]
 	}
-	l := survey(g)
+	l := survey(g, func(string) bool { return true })
 	for _, n := range l.convolutions {
 		p := point(n.In[0])
 		p.inputs = append(p.inputs, n.In[1].Node.Name)

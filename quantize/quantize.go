@@ -60,16 +60,17 @@ const smallestStep, largestStep = 1e-9, 1e9
 // step read rounded numbers and have rounded weights. Residual sums and mean pools read
 // the rounded numbers where convolutions read them as well.
 //
-// It is an error if a convolution of the network that can be quantized has no step.
+// Convolutions without a step stay as they are. It is an error if there are steps for
+// others than the network has.
 func Graph(g *graph.Graph, s Steps) (*graph.Graph, error) {
-	l := survey(g)
+	l := survey(g, func(name string) bool { _, ok := s.Inputs[name]; return ok })
+	if len(l.convolutions) < len(s.Inputs) {
+		return nil, fmt.Errorf("steps for %d convolutions, of which the network has %d; quantize the detector again", len(s.Inputs), len(l.convolutions))
+	}
 	steps := map[graph.Value]float64{} // of what convolutions read
 	for _, n := range l.convolutions {
 		name := n.In[1].Node.Name
-		step, ok := s.Inputs[name]
-		if !ok {
-			return nil, fmt.Errorf("no step of what the convolution %q reads; quantize the detector again", name)
-		}
+		step := s.Inputs[name]
 		if other, ok := steps[n.In[0]]; ok && other != step {
 			return nil, fmt.Errorf("what the convolution %q reads has steps %v and %v; quantize the detector again", name, step, other)
 		}
@@ -77,12 +78,9 @@ func Graph(g *graph.Graph, s Steps) (*graph.Graph, error) {
 	}
 	added := map[graph.Value]float64{}
 	for v, conv := range l.sums {
-		name := conv.In[1].Node.Name
-		step, ok := s.Sums[name]
-		if !ok {
-			return nil, fmt.Errorf("no step of what the convolution %q adds; quantize the detector again", name)
+		if step, ok := s.Sums[conv.In[1].Node.Name]; ok {
+			added[v] = step
 		}
-		added[v] = step
 	}
 	quantized := map[graph.Value]graph.Value{}
 	rounded := func(to *graph.Graph, v, copied graph.Value, step float64, signed bool) graph.Value {
@@ -117,8 +115,8 @@ type layers struct {
 	sums         map[graph.Value]*graph.Node // a convolution's result that is added to another's → the convolution
 }
 
-// survey finds what can be quantized.
-func survey(g *graph.Graph) layers {
+// survey finds what can be quantized, as far as the names of the weights are wanted.
+func survey(g *graph.Graph, wanted func(name string) bool) layers {
 	l := layers{sums: map[graph.Value]*graph.Node{}}
 	constant := map[*graph.Node]bool{}
 	for _, n := range g.Constants() {
@@ -128,7 +126,7 @@ func survey(g *graph.Graph) layers {
 		switch n.Op {
 		case graph.OpConv:
 			reads := n.In[0].Node.Op
-			if constant[n.In[1].Node] && n.Shapes[0][1] > 1 && reads != graph.OpInput && reads != graph.OpMeanPool {
+			if constant[n.In[1].Node] && wanted(n.In[1].Node.Name) && n.Shapes[0][1] > 1 && reads != graph.OpInput && reads != graph.OpMeanPool {
 				l.convolutions = append(l.convolutions, n)
 			}
 		case graph.OpAdd:

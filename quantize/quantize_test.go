@@ -99,8 +99,7 @@ func TestGraph(t *testing.T) {
 	}
 
 	for what, change := range map[string]func(s *quantize.Steps){
-		`"conv3"`:      func(s *quantize.Steps) { delete(s.Inputs, "conv3") },
-		`"projection"`: func(s *quantize.Steps) { delete(s.Sums, "projection") },
+		"steps for 6 convolutions": func(s *quantize.Steps) { s.Inputs["conv9"] = 1 },
 		"steps 1 and 3": func(s *quantize.Steps) {
 			s.Inputs["projection"] = 3
 		},
@@ -109,6 +108,34 @@ func TestGraph(t *testing.T) {
 		change(&broken)
 		if _, err := quantize.Graph(g, broken); err == nil || !strings.Contains(err.Error(), what) && !strings.Contains(err.Error(), "steps 3 and 1") {
 			t.Errorf("%s: error %v", what, err)
+		}
+	}
+}
+
+// TestGraphInPart checks that a convolution without a step, and a sum without one, stay
+// as they are.
+func TestGraphInPart(t *testing.T) {
+	q, err := quantize.Graph(block(), quantize.Steps{Inputs: ones("conv1", "projection", "conv4")})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, n := range q.Nodes {
+		if n.Op != graph.OpConv {
+			continue
+		}
+		weights := n.In[1].Node
+		rounded := weights.Op == graph.OpQuantizeWeights
+		if rounded {
+			weights = weights.In[0].Node
+		}
+		want := slices.Contains([]string{"conv1", "projection", "conv4"}, weights.Name)
+		if rounded != want || (n.In[0].Node.Op == graph.OpQuantize) != want {
+			t.Errorf("%s: rounded %v, want %v", weights.Name, rounded, want)
+		}
+	}
+	for _, n := range q.Nodes {
+		if n.Op == graph.OpAdd && slices.ContainsFunc(n.In, func(v graph.Value) bool { return v.Node.Op == graph.OpQuantize }) {
+			t.Errorf("a sum of rounded numbers")
 		}
 	}
 }
@@ -135,7 +162,7 @@ func TestSteps(t *testing.T) {
 		return func(name string, v []float32) error {
 			for k := range v {
 				v[k] = float32(size * (random.Float64()))
-				if points[i].Output == name {
+				if i >= 0 && points[i].Output == name {
 					v[k] = -v[k]
 				}
 			}
@@ -171,6 +198,24 @@ func TestSteps(t *testing.T) {
 	}
 	if step := s.Sums["projection"]; math.Abs(step/(5.0/127)-1) > 0.05 {
 		t.Errorf("sum: step %v", step)
+	}
+
+	// Of ten runs three are unlike the others, for one convolution.
+	c = quantize.NewCollector(points)
+	for run := range 10 {
+		like := uniform(-1, 5)
+		err := c.Add(func(name string, v []float32) error {
+			if run > 6 && name == points[negative].Output {
+				return uniform(-1, 25)(name, v)
+			}
+			return like(name, v)
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	if s, err = c.Steps(); err != nil || len(s.Inputs) != 4 || s.Inputs["conv2"] != 0 {
+		t.Errorf("%+v, %v", s, err)
 	}
 
 	// Zeros alone say nothing.
