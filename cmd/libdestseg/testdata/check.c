@@ -161,6 +161,7 @@ static void misuse_open(const char *path, const char *picture) {
 	EXPECT(detector == 0);
 	FAILS(DESTSEG_BAD_FILE, destseg_open, A("nowhere/none.safetensors", NULL, &detector));
 	FAILS(DESTSEG_BAD_FILE, destseg_open, A("", NULL, &detector));
+	FAILS(DESTSEG_BAD_FILE, destseg_open, A(".", NULL, &detector));
 	FAILS(DESTSEG_BAD_DETECTOR, destseg_open, A(picture, NULL, &detector));
 	options.precision = "fp99";
 	FAILS(DESTSEG_BAD_ARGUMENT, destseg_open, A(path, &options, &detector));
