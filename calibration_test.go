@@ -25,7 +25,7 @@ func inspected(t *testing.T, d *Detector, paths []string) (scores, peaks []float
 			t.Fatal(f.Err)
 		}
 		scores = append(scores, f.Inspection.Score)
-		peaks = append(peaks, float64(slices.Max(f.Inspection.Map(64, 64))))
+		peaks = append(peaks, float64(slices.Max(f.Inspection.Map(side, side))))
 	}
 	return scores, peaks
 }

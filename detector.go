@@ -29,14 +29,18 @@ func Open(path string, opts ...Option) (*Detector, error) {
 		return nil, err
 	}
 	defer f.Close()
-	return compile(f.record, f.tensor, opts)
+	d, err := compile(f.record, f.tensor, opts)
+	if errors.Is(err, ErrNotQuantized) {
+		err = fmt.Errorf("%s: %w", path, err)
+	}
+	return d, err
 }
 
 // New makes a detector from a record and weights, values by published name, as
 // [Save] takes them. Neither is kept.
 //
 // Errors wrap [ErrRecord] or [ErrTensors], or come from the engine:
-// [engine.ErrUnavailable], [engine.ErrUnsupported].
+// [engine.ErrUnavailable], [engine.ErrUnsupported], or [ErrNotQuantized] if it is to run in int8.
 func New(r Record, values map[string][]float32, opts ...Option) (*Detector, error) {
 	if err := r.Check(); err != nil {
 		return nil, err

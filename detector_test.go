@@ -63,9 +63,13 @@ func newDetector(t testing.TB, r Record) *Detector {
 	return d
 }
 
-// shared is a detector of 64×64 for all tests that leave it as it is.
+// side is that of the shared detector's pictures, as small as the plain engine, which is
+// slow, would have it.
+const side = 32
+
+// shared is a detector for all tests that leave it as it is.
 var shared = sync.OnceValues(func() (*Detector, error) {
-	return New(testRecord(64, 64), drawn(), WithPrecision(engine.Float32))
+	return New(testRecord(side, side), drawn(), WithPrecision(engine.Float32))
 })
 
 func sharedDetector(t testing.TB) *Detector {
@@ -193,7 +197,7 @@ func TestInspectThreshold(t *testing.T) {
 		threshold float64
 		want      bool
 	}{{plain.Score, false}, {math.Nextafter(plain.Score, 0), true}} {
-		r := testRecord(64, 64)
+		r := testRecord(side, side)
 		r.Threshold = &Threshold{Image: c.threshold}
 		d := newDetector(t, r)
 		r.Threshold.Image = 0 // the detector's own must not follow

@@ -124,8 +124,8 @@ func TestEvaluate(t *testing.T) {
 			e     *metric.Evaluator
 			score float64
 			at    []float32
-		}{{&segmentation, alone.Score, alone.Map(64, 64)}, {&dest, alone.DeSTScore, alone.DeSTMap(64, 64)}} {
-			if err := m.e.Add(metric.Sample{Score: m.score, Defective: s.Defective, Width: 64, Height: 64, Map: m.at, Mask: make([]uint8, 64*64)}); err != nil {
+		}{{&segmentation, alone.Score, alone.Map(side, side)}, {&dest, alone.DeSTScore, alone.DeSTMap(side, side)}} {
+			if err := m.e.Add(metric.Sample{Score: m.score, Defective: s.Defective, Width: side, Height: side, Map: m.at, Mask: make([]uint8, side*side)}); err != nil {
 				t.Fatal(err)
 			}
 		}
@@ -142,7 +142,7 @@ func TestEvaluate(t *testing.T) {
 	if got.Engine != d.EngineName() || got.Precision != "fp32" || got.Seconds <= 0 {
 		t.Errorf("engine %q, precision %q, %v s", got.Engine, got.Precision, got.Seconds)
 	}
-	if text := strings.Join(got.Protocol, "\n"); !strings.Contains(text, "64×64") || !strings.Contains(text, "counted as good: 1\npictures that could not be measured, left out: 2") {
+	if text := strings.Join(got.Protocol, "\n"); !strings.Contains(text, "32×32") || !strings.Contains(text, "counted as good: 1\npictures that could not be measured, left out: 2") {
 		t.Errorf("protocol: %s", text)
 	}
 	rows := got.Rows()
@@ -173,11 +173,11 @@ func TestEvaluateSound(t *testing.T) {
 		t.Fatal(err)
 	}
 	r := got.Segmentation
-	if len(got.Failed) != 0 || r.Pictures != 6 || r.DefectivePictures != 3 || r.Instances != 2 || r.Pixels != 6*64*64 || r.PixelAUROC == nil {
+	if len(got.Failed) != 0 || r.Pictures != 6 || r.DefectivePictures != 3 || r.Instances != 2 || r.Pixels != 6*side*side || r.PixelAUROC == nil {
 		t.Errorf("%+v", r)
 	}
 	// 40×30 of 100×90 pixels are marked, in two masks.
-	if want := 2 * 64 * 64 * 40 * 30 / (100 * 90); math.Abs(float64(r.DefectPixels)-float64(want)) > 0.05*float64(want) {
+	if want := 2 * side * side * 40 * 30 / (100 * 90); math.Abs(float64(r.DefectPixels)-float64(want)) > 0.05*float64(want) {
 		t.Errorf("%d defect pixels, about %d are marked", r.DefectPixels, want)
 	}
 	if len(got.Defects) != 2 || got.Defects[0].Name != "bent" || got.Defects[1].Pictures != 2 {
@@ -210,7 +210,7 @@ func TestEvaluateDoubtfulMasks(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if r := got.Segmentation; r.Pictures != 6 || r.BlindPictures != 1 || r.PixelAUROC == nil || r.Pixels != 5*64*64 {
+	if r := got.Segmentation; r.Pictures != 6 || r.BlindPictures != 1 || r.PixelAUROC == nil || r.Pixels != 5*side*side {
 		t.Errorf("%+v", r)
 	}
 	if len(got.Warnings) != 1 || !strings.Contains(got.Warnings[0], photograph) || !strings.Contains(got.Warnings[0], "is it a mask?") {

@@ -53,7 +53,7 @@ func open(t *testing.T, fit Preprocessing) *Detector {
 // TestTiles checks that the map of a large picture is, where only one tile lies, that of
 // the tile inspected alone, at any scale, and in the overlap between those of the tiles.
 func TestTiles(t *testing.T) {
-	alone := sharedDetector(t)
+	alone := open(t, StandardPreprocessing(64, 64))
 	for _, c := range []struct{ width, height, tile, overlap int }{
 		{150, 64, 64, 0}, {300, 128, 128, 32}, {170, 130, 64, 16},
 	} {
@@ -148,6 +148,7 @@ func TestTiles(t *testing.T) {
 // enters nothing.
 func TestPad(t *testing.T) {
 	how := StandardPreprocessing(64, 64)
+	stretching := open(t, how)
 	how.Fit = picture.Pad
 	d := open(t, how)
 	p := noise(9, 150, 61)
@@ -155,7 +156,7 @@ func TestPad(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	filled, err := sharedDetector(t).InspectRGB(p.Resize(64, 26).Window(0, 0, 64, 64))
+	filled, err := stretching.InspectRGB(p.Resize(64, 26).Window(0, 0, 64, 64))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -176,7 +177,7 @@ func TestPad(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	stretched, err := sharedDetector(t).InspectRGB(noise(9, 64, 64))
+	stretched, err := stretching.InspectRGB(noise(9, 64, 64))
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -6,6 +6,7 @@ import (
 	"math"
 	"path/filepath"
 	"slices"
+	"strings"
 	"testing"
 
 	"github.com/destseg/destseg/engine"
@@ -38,7 +39,7 @@ func TestQuantize(t *testing.T) {
 	if err := Save(path, record, drawn()); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := Open(path, WithPrecision(engine.Int8)); !errors.Is(err, ErrNotQuantized) {
+	if _, err := Open(path, WithPrecision(engine.Int8)); !errors.Is(err, ErrNotQuantized) || !strings.Contains(err.Error(), path) {
 		t.Errorf("before it is quantized: error %v", err)
 	}
 

@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"maps"
 	"math"
 	"os"
@@ -626,7 +627,7 @@ func TestOpenNamesTheFile(t *testing.T) {
 	if _, err := Open(filepath.Join(folder, "absent")); !errors.Is(err, os.ErrNotExist) {
 		t.Errorf("absent: %v", err)
 	}
-	if _, err := Open(folder); err == nil || !strings.Contains(err.Error(), "folder") {
+	if _, err := Open(folder); !errors.As(err, new(*fs.PathError)) || !strings.Contains(err.Error(), "folder") {
 		t.Errorf("folder: %v", err)
 	}
 }

@@ -16,6 +16,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"math"
 	"os"
 	"strings"
@@ -70,7 +71,7 @@ func openFile(path string) (file *os.File, size int64, err error) {
 	case err != nil:
 		err = fmt.Errorf("weights: %w", err)
 	case info.IsDir():
-		err = fmt.Errorf("weights: %s is a folder; name the file in it", path)
+		err = fmt.Errorf("weights: %w", &fs.PathError{Op: "open", Path: path, Err: errors.New("is a folder; name the file in it")})
 	default:
 		return file, info.Size(), nil
 	}

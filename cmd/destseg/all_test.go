@@ -97,6 +97,9 @@ func TestTrainAll(t *testing.T) {
 
 // TestTrainAllSeeds has all that is to be trained, so that it is measured only.
 func TestTrainAllSeeds(t *testing.T) {
+	if testing.Short() {
+		t.Skip("slow without oneDNN")
+	}
 	t.Chdir(t.TempDir())
 	categories(t, "set")
 	if err := os.RemoveAll(filepath.Join("set", "b")); err != nil {
@@ -154,6 +157,9 @@ func asDetector(t *testing.T, path string, change func(*destseg.Record)) {
 // TestEvalAll measures a folder in which detectors are missing, damaged, double and
 // superfluous.
 func TestEvalAll(t *testing.T) {
+	if testing.Short() {
+		t.Skip("slow without oneDNN")
+	}
 	t.Chdir(t.TempDir())
 	categories(t, "set")
 	as := func(name, category string, seed uint64) {

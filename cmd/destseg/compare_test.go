@@ -12,6 +12,9 @@ import (
 )
 
 func TestCompare(t *testing.T) {
+	if testing.Short() {
+		t.Skip("slow without oneDNN")
+	}
 	data, a := dataSet(t), detectorFile(t)
 	t.Chdir(t.TempDir())
 	r := testRecord()

@@ -20,7 +20,7 @@ func TestQuantize(t *testing.T) {
 	good := filepath.Join(data, "train", "good")
 
 	// A detector that is not quantized says how to do that.
-	if o := command(t.Context(), "predict", "x.safetensors", good, "--precision", "int8"); o.code != exitFailed || !strings.Contains(o.stderr, "destseg quantize") {
+	if o := command(t.Context(), "predict", "x.safetensors", good, "--precision", "int8"); o.code != exitFailed || !strings.Contains(o.stderr, "x.safetensors: the detector is not quantized") || !strings.Contains(o.stderr, "destseg quantize") {
 		t.Errorf("exit status %d: %s", o.code, o.stderr)
 	}
 	// An engine without int8 ends before anything is done.

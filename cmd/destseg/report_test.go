@@ -27,6 +27,9 @@ func TestEvalReport(t *testing.T) {
 		}
 	}
 
+	if testing.Short() {
+		return // slow without oneDNN
+	}
 	// A page is replaced by the next one.
 	succeed(t, "eval", detector, data, "--report", "a/page", "--threshold", "0.75")
 	if text, err := os.ReadFile("a/page/index.html"); err != nil || !strings.Contains(string(text), "0.7500 for pictures") {

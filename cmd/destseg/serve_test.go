@@ -102,13 +102,12 @@ func TestPredictByServer(t *testing.T) {
 
 // TestLoad sends a service four times as much as it can do.
 func TestLoad(t *testing.T) {
+	if testing.Short() {
+		t.Skip("slow without oneDNN")
+	}
 	data := dataSet(t)
 	url := startServe(t, "--queue", "3", "--memory", "1GiB")
-	length := "2400ms"
-	if testing.Short() {
-		length = "1200ms"
-	}
-	o := succeed(t, "load", "flange", filepath.Join(data, "test", "good"), "--server", url, "--time", length, "--json", "-")
+	o := succeed(t, "load", "flange", filepath.Join(data, "test", "good"), "--server", url, "--time", "2400ms", "--json", "-")
 	var report struct{ Phases []loadPhase }
 	if err := json.Unmarshal([]byte(o.stdout), &report); err != nil || len(report.Phases) != 3 {
 		t.Fatalf("%v, %s", err, o.stdout)

@@ -22,6 +22,9 @@ func TestSignals(t *testing.T) {
 		{"Ctrl-C", []os.Signal{syscall.SIGINT}},
 		{"hang-up", []os.Signal{syscall.SIGHUP, syscall.SIGHUP}}, // of the shell and of the system
 	} {
+		if testing.Short() && test.name == "hang-up" {
+			continue // slow without oneDNN
+		}
 		t.Run(test.name, func(t *testing.T) {
 			t.Chdir(t.TempDir())
 			log, stderr, err := os.Pipe()

@@ -77,7 +77,11 @@ func TestTrain(t *testing.T) {
 
 	// Interrupted in either stage and continued, it comes to the same weights.
 	args := append([]string{"train", data, "-o", "parts.safetensors"}, tiny...)
-	for _, text := range []string{"student 1/2", "segmentation 1/2"} {
+	stages := []string{"student 1/2", "segmentation 1/2"}
+	if testing.Short() {
+		stages = stages[1:] // slow without oneDNN
+	}
+	for _, text := range stages {
 		ctx, cancel := context.WithCancel(t.Context())
 		stderr := &trigger{text: text, call: cancel}
 		var stdout bytes.Buffer
@@ -129,6 +133,9 @@ func TestCheckpointOfAnother(t *testing.T) {
 	}
 	if strings.Contains(o.stderr, "continuing") {
 		t.Errorf("refused, yet it says that it goes on:\n%s", o.stderr)
+	}
+	if testing.Short() {
+		return // slow without oneDNN
 	}
 	succeed(t, append(args, "--seed=8", "--fresh")...)
 	succeed(t, append(args, "--seed=9", "--force")...)

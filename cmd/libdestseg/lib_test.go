@@ -345,7 +345,12 @@ with Detector(path, precision="fp32", threshold=0, pixel_threshold=1) as d:
     for thread in threads: thread.start()
     for thread in threads: thread.join()
     assert scores == 6 * [i.score]
-    for wrong in (pixels, shaped[::2]):
+    rows = [pixels[3 * width * y:3 * width * (y + 1)] for y in range(height)]
+    twice = memoryview(b"".join(row + row for row in rows)).cast("B", (2 * height, width, 3))
+    flipped = memoryview(b"".join(reversed(rows))).cast("B", (height, width, 3))
+    for part in (twice[::2], flipped[::-1]): # not one piece of memory
+        assert d.inspect(part).score == i.score
+    for wrong in (pixels, memoryview(pixels).cast("b", (height, width, 3))):
         try: d.inspect(wrong)
         except ValueError: pass
         else: raise AssertionError("inspected")

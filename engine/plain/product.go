@@ -81,9 +81,14 @@ func (s *workspace[T]) reserve(p *product[T]) {
 // run computes out = left·right, plus bias[row] if there is a bias.
 func (p *product[T]) run(c crew, s *workspace[T], out, left, bias []T) {
 	p.packLeft(c, s.left, left)
-	c.each(p.cols.blocks(blockCols), func(i, block int) {
+	// Few columns make smaller blocks, so that none of the crew stands idle.
+	most := blockCols
+	for most > tileCols && p.cols.blocks(most) < int(c) {
+		most /= 2
+	}
+	c.each(p.cols.blocks(most), func(i, block int) {
 		w := &s.workers[i]
-		j0, j1 := p.cols.block(block, blockCols)
+		j0, j1 := p.cols.block(block, most)
 		tiles := (j1 - j0 + tileCols - 1) / tileCols
 		sums := w.sums[:roundUp(p.rows, tileRows)*tiles*tileCols]
 		clear(sums)

@@ -70,7 +70,10 @@ _SIGNATURES = {
 
 def _load():
     name = os.environ.get("DESTSEG_LIBRARY") or ctypes.util.find_library("destseg") or "libdestseg.so.%d" % ABI_VERSION
-    library = ctypes.CDLL(name)
+    try:
+        library = ctypes.CDLL(name)
+    except OSError as error:
+        raise ImportError("%s; DESTSEG_LIBRARY=DIR/libdestseg.so says where the library is" % error) from error
     library.destseg_version.restype = c_char_p
     if library.destseg_abi_version() != ABI_VERSION:
         raise ImportError("%s has another ABI version than %d; take destseg.py from the same release" % (name, ABI_VERSION))
@@ -160,8 +163,9 @@ class Inspection:
 class Detector:
     """An open detector. Threads may share it; its inspections wait for each other.
 
-    Left out, precision is the fastest that the processor has natively, threads are one for
-    each processor, and thresholds are the detector's.
+    precision is fp32, bf16, or int8 for a quantized detector; left out, it is the fastest of
+    these that detector and processor have. Left out, threads are one for each processor, and
+    thresholds are the detector's.
     """
 
     _FORMATS = {"RGB": (1, 3), "BGR": (2, 3), "GRAY": (3, 1), "RGBA": (4, 4)}  # destseg_format, bytes of a pixel
@@ -196,21 +200,21 @@ class Detector:
         return json.loads(text.value)
 
     def inspect(self, pixels, format=None):
-        """Inspects height × width × channels bytes without gaps, such as a NumPy array of uint8.
+        """Inspects height × width × channels bytes, such as a NumPy array of uint8 or a part of one.
 
         format is "RGB", "BGR" (what OpenCV reads), "GRAY" or "RGBA"; left out, it follows
         from the shape: GRAY without channels, RGB for 3, RGBA for 4.
         """
         view = memoryview(pixels)
-        if view.format != "B" or view.ndim not in (2, 3) or not view.c_contiguous:
-            raise ValueError("pixels need the shape (height, width) or (height, width, channels), bytes without gaps")
+        if view.format != "B" or view.ndim not in (2, 3):
+            raise ValueError("pixels need the shape (height, width) or (height, width, channels), of bytes")
         height, width = view.shape[:2]
         channels = view.shape[2] if view.ndim == 3 else 1
         format = format or {1: "GRAY", 3: "RGB", 4: "RGBA"}.get(channels)
         if format not in self._FORMATS or self._FORMATS[format][1] != channels:
             raise ValueError("%r with %d channels; known are RGB, BGR, GRAY and RGBA" % (format, channels))
         of = c_uint8 * view.nbytes
-        view = view.cast("B")
+        view = view.cast("B") if view.c_contiguous else memoryview(view.tobytes())
         buffer = of.from_buffer_copy(view) if view.readonly else of.from_buffer(view)
         result = _Handle()
         _call("destseg_inspect", self._handle, buffer, len(buffer), width, height, 0, self._FORMATS[format][0], byref(result))

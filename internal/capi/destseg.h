@@ -53,7 +53,7 @@ typedef enum destseg_status {
 	DESTSEG_BAD_FILE = 3,     /* a file cannot be read */
 	DESTSEG_BAD_DETECTOR = 4, /* a file is no detector, is damaged or newer than the library */
 	DESTSEG_BAD_PICTURE = 5,  /* a picture cannot be read or inspected */
-	DESTSEG_UNSUPPORTED = 6,  /* this build or machine lacks the engine or precision */
+	DESTSEG_UNSUPPORTED = 6,  /* this build or machine lacks the engine or precision, or the detector int8 */
 	DESTSEG_INTERNAL = 7      /* a mistake of the library; please report it */
 } destseg_status;
 
@@ -76,7 +76,7 @@ uint32_t destseg_abi_version(void);
 typedef struct destseg_options {
 	size_t struct_size;          /* sizeof(destseg_options) */
 	const char *engine;          /* "auto", "onednn" or "plain" */
-	const char *precision;       /* "auto" (bf16 where the processor has it), or as destseg predict --precision */
+	const char *precision;       /* "auto", "fp32", "bf16", or "int8" for a quantized detector; auto is the fastest of these here */
 	double image_threshold;      /* scores above it are NG: from 0 to 1 */
 	double pixel_threshold;      /* regions are where the map is above it: from 0 to 1 */
 	int32_t use_image_threshold; /* not 0: image_threshold takes the place of the detector's */

@@ -108,7 +108,7 @@ func statusOf(err error) C.int32_t {
 		return C.DESTSEG_BAD_HANDLE
 	case is(destseg.ErrPicture):
 		return C.DESTSEG_BAD_PICTURE
-	case is(engine.ErrUnavailable, engine.ErrUnsupported):
+	case is(engine.ErrUnavailable, engine.ErrUnsupported, destseg.ErrNotQuantized):
 		return C.DESTSEG_UNSUPPORTED
 	case is(destseg.ErrNotDetector, destseg.ErrNewer, destseg.ErrRecord, destseg.ErrTensors, weights.ErrDamaged, weights.ErrUnsupported):
 		return C.DESTSEG_BAD_DETECTOR

@@ -161,9 +161,12 @@ static void misuse_open(const char *path, const char *picture) {
 	EXPECT(detector == 0);
 	FAILS(DESTSEG_BAD_FILE, destseg_open, A("nowhere/none.safetensors", NULL, &detector));
 	FAILS(DESTSEG_BAD_FILE, destseg_open, A("", NULL, &detector));
+	FAILS(DESTSEG_BAD_FILE, destseg_open, A(".", NULL, &detector));
 	FAILS(DESTSEG_BAD_DETECTOR, destseg_open, A(picture, NULL, &detector));
 	options.precision = "fp99";
 	FAILS(DESTSEG_BAD_ARGUMENT, destseg_open, A(path, &options, &detector));
+	options.precision = "int8"; /* for which it is not quantized */
+	FAILS(DESTSEG_UNSUPPORTED, destseg_open, A(path, &options, &detector));
 	options.precision = NULL;
 	options.engine = "steam";
 	FAILS(DESTSEG_BAD_ARGUMENT, destseg_open, A(path, &options, &detector));
