@@ -173,7 +173,7 @@ func Judge(in *destseg.Inspection) (api.Judgement, *picture.Gray) {
 // attach makes the pictures that were asked for.
 func attach(in *api.Inspection, r Request, p *picture.RGB, result *host.Result, mask *picture.Gray) error {
 	if r.Overlay {
-		in.Overlay = encodePNG(paint.BrushOf(result.Record).Paint(p, result.Inspection).Image())
+		in.Overlay = encodePNG(paint.Found(p, result.Inspection).Image())
 	}
 	if r.Mask {
 		in.Mask = encodePNG(mask.Image())
