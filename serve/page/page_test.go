@@ -88,7 +88,7 @@ func record() destseg.Record {
 
 func serve(t *testing.T) *service {
 	t.Helper()
-	h, err := history.InMemory(t.Context(), history.Limits{})
+	h, err := history.InMemory(t.Context(), history.Options{})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -470,7 +470,7 @@ func TestAssets(t *testing.T) {
 }
 
 func FuzzFilter(f *testing.F) {
-	h, err := history.InMemory(f.Context(), history.Limits{})
+	h, err := history.InMemory(f.Context(), history.Options{})
 	if err != nil {
 		f.Fatal(err)
 	}
