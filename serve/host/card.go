@@ -10,6 +10,7 @@ import (
 
 	"github.com/destseg/destseg"
 	"github.com/destseg/destseg/serve/api"
+	"github.com/destseg/destseg/weights"
 )
 
 // Check reports whether there is a detector of that name, without reading it. Errors
@@ -114,7 +115,7 @@ func (h *Host) fill(card *api.Card, found stamp) (record destseg.Record, known b
 }
 
 // kinds are the errors of files that stay unusable as long as they are what they are.
-var kinds = []error{destseg.ErrNotDetector, destseg.ErrNewer, destseg.ErrRecord, destseg.ErrTensors, errMemory}
+var kinds = []error{destseg.ErrNotDetector, destseg.ErrNewer, destseg.ErrRecord, destseg.ErrTensors, weights.ErrDamaged, errMemory}
 
 // lasting reports whether an error is one of these. After another one, as of a disk that
 // was away, a detector counts as usable again when it is due for the next try: who only

@@ -324,11 +324,20 @@ func TestRetry(t *testing.T) {
 	stub := []destseg.Option{destseg.WithEngine(e)}
 	h := newHost(t, Options{Sources: []string{original}, Options: stub})
 	small := newHost(t, Options{Sources: []string{original}, Memory: 1, Options: stub})
+	cut := filepath.Join(t.TempDir(), "original"+extension)
+	content, err := os.ReadFile(original)
+	if err == nil {
+		err = os.WriteFile(cut, content[:1<<20], 0o666)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	damaged := newHost(t, Options{Sources: []string{cut}, Options: stub})
 	for _, c := range []struct {
 		host        *Host
 		error       string
 		state, then string
-	}{{h, "log says why", api.Failed, api.Idle}, {small, "more memory than", api.Failed, api.Failed}} {
+	}{{h, "log says why", api.Failed, api.Idle}, {small, "more memory than", api.Failed, api.Failed}, {damaged, "cut short", api.Failed, api.Failed}} {
 		if err := c.host.Load(t.Context(), "original"); !errors.Is(err, ErrUnusable) {
 			t.Error(err)
 		}
