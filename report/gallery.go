@@ -21,14 +21,10 @@ const (
 )
 
 // A Gallery keeps small copies of the good pictures with the highest scores and the
-// defective ones with the lowest, so that memory does not grow with the set.
+// defective ones with the lowest, so that memory does not grow with the set. The zero value is empty.
 type Gallery struct {
-	brush           paint.Brush
 	good, defective []exhibit // the worst first
 }
-
-// NewGallery returns a gallery for the pictures of a detector with that record.
-func NewGallery(r destseg.Record) *Gallery { return &Gallery{brush: paint.BrushOf(r)} }
 
 // An exhibit is a picture with what was found on it.
 type exhibit struct {
@@ -73,7 +69,7 @@ func (g *Gallery) exhibit(t destseg.TestedPicture) exhibit {
 		path: t.Sample.Path, kind: t.Sample.Defect, score: in.Score, margin: in.Margin(), rejected: in.Anomalous,
 		unmarked: t.Defective && t.Mask == nil, width: in.Width, height: in.Height, plain: small(t.Picture), regions: regions,
 	}
-	e.painted = paint.OutlineTruth(g.brush.Paint(e.plain, in), t.Mask)
+	e.painted = paint.OutlineTruth(paint.Found(e.plain, in), t.Mask)
 	return e
 }
 

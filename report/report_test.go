@@ -27,7 +27,7 @@ func drawn(t *testing.T, n int, threshold *destseg.Threshold) Report {
 		Facts:  [][2]string{{"recipe", "1000+4000 steps"}}, Threshold: [][2]string{{"threshold", "by hand"}},
 		Warnings: []string{"\x1b[31mbeware"}, PeakMemory: "1 MiB",
 	}
-	r.Gallery = NewGallery(r.Record)
+	r.Gallery = new(Gallery)
 	var segmentation, dest metric.Evaluator
 	for i := range n {
 		for _, defective := range []bool{false, true} {

@@ -57,7 +57,9 @@ func (s *Server) describeInference() {
 		defer release()
 		ctx, cancel := context.WithTimeout(r.Context(), s.config.Limits.Receive+s.config.Limits.Answer)
 		defer cancel()
-		h.ServeHTTP(w, r.WithContext(ctx))
+		inner := r.WithContext(ctx)
+		h.ServeHTTP(w, inner)
+		r.Pattern = inner.Pattern // which endpoint it was, for the metrics
 	}
 	s.mux.HandleFunc("/v2", protected)
 	s.mux.HandleFunc("/v2/", protected)

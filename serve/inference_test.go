@@ -243,8 +243,13 @@ func TestInference(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		counted := map[string]float64{}
+		counted, routes := map[string]float64{}, map[string]bool{}
 		for _, f := range families {
+			if f.GetName() == "destseg_http_requests_total" {
+				for _, m := range f.GetMetric() {
+					routes[m.GetLabel()[0].GetValue()] = true
+				}
+			}
 			if f.GetName() == "destseg_grpc_requests_total" {
 				for _, m := range f.GetMetric() {
 					counted[m.GetLabel()[1].GetValue()+" "+m.GetLabel()[0].GetValue()] = m.GetCounter().GetValue()
@@ -253,6 +258,11 @@ func TestInference(t *testing.T) {
 		}
 		if want := map[string]float64{"ModelMetadata Unauthenticated": 1, "ModelMetadata OK": 1, "ModelInfer OK": 1}; !reflect.DeepEqual(counted, want) {
 			t.Errorf("%v, want %v", counted, want)
+		}
+		for _, want := range []string{"/v2/models/{model}", "/v2/models/{model}/infer"} {
+			if !routes[want] {
+				t.Errorf("no metric of %s among %v", want, routes)
+			}
 		}
 	})
 

@@ -3,6 +3,7 @@ package serve
 import (
 	"net/http"
 	"strconv"
+	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/collectors"
@@ -55,12 +56,12 @@ func newMetrics(h *host.Host) *metrics {
 	return m
 }
 
-// observe counts an inspection.
-func (m *metrics) observe(in *api.Inspection) {
+// observe counts an inspection, whose recording took so long.
+func (m *metrics) observe(in *api.Inspection, recording time.Duration) {
 	name, t := in.Detector.Name, in.Timings
 	for stage, took := range map[string]float64{
 		"read": t.Read, "decode": t.Decode, "load": t.Load, "queue": t.Queue, "prepare": t.Prepare,
-		"networks": t.Networks, "regions": t.Regions, "paint": t.Paint, "total": t.Total,
+		"networks": t.Networks, "regions": t.Regions, "paint": t.Paint, "total": t.Total, "record": milliseconds(recording),
 	} {
 		m.seconds.WithLabelValues(name, stage).Observe(took / 1000)
 	}

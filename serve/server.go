@@ -16,6 +16,7 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
+	"strings"
 	"sync/atomic"
 	"time"
 
@@ -191,7 +192,7 @@ func (s *Server) unknown(w http.ResponseWriter, r *http.Request) {
 	}
 	if len(allowed) > 0 {
 		w.Header()["Allow"] = allowed
-		plainProblem(http.StatusMethodNotAllowed, fmt.Sprintf("%s does not go here", r.Method)).write(w, r)
+		plainProblem(http.StatusMethodNotAllowed, fmt.Sprintf("%s does not go here; %s does", r.Method, strings.Join(allowed, " or "))).write(w, r)
 		return
 	}
 	plainProblem(http.StatusNotFound, "there is nothing here; /openapi.json describes what there is").write(w, r)

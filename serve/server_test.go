@@ -239,7 +239,7 @@ func TestInspect(t *testing.T) {
 		}
 		return p
 	}
-	if !reflect.DeepEqual(decode(in.Overlay), paint.BrushOf(d.Record()).Paint(p, want)) {
+	if !reflect.DeepEqual(decode(in.Overlay), paint.Found(p, want)) {
 		t.Error("the overlay is another")
 	}
 	if got, err := picture.DecodeGray(bytes.NewReader(in.Mask)); err != nil || !slices.Equal(got.Pix, mask.Pix) {
@@ -274,7 +274,8 @@ func TestInspect(t *testing.T) {
 	_, text := r.ask(t, "GET", "/metrics", nil)
 	for _, line := range []string{
 		`destseg_verdicts_total{detector="flange",verdict="` + want.Verdict() + `"} 4`, `destseg_score_count{detector="flange"} 4`,
-		`destseg_inspection_seconds_count{detector="flange",stage="networks"} 4`, `destseg_detectors_loaded 1`, `destseg_queue_waiting 0`,
+		`destseg_inspection_seconds_count{detector="flange",stage="networks"} 4`,
+		`destseg_inspection_seconds_count{detector="flange",stage="record"} 4`, `destseg_detectors_loaded 1`, `destseg_queue_waiting 0`,
 		`destseg_http_requests_total{route="POST /v1/inspect",status="200"} 3`,
 	} {
 		if !strings.Contains(string(text), line+"\n") {
@@ -311,6 +312,9 @@ func TestDetectors(t *testing.T) {
 	r.refused(t, 404, "", "GET", "/nothing", nil)
 	if got := r.refused(t, 405, "", "DELETE", "/v1/detectors", nil).Header["Allow"]; !slices.Equal(got, []string{"GET"}) {
 		t.Errorf("Allow: %v", got)
+	}
+	if _, text := r.ask(t, "DELETE", "/v1/detectors", nil); !strings.Contains(string(text), "DELETE does not go here; GET does") {
+		t.Errorf("%s", text)
 	}
 }
 

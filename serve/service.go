@@ -92,7 +92,6 @@ func (s *Service) Examine(ctx context.Context, r Request) (*api.Inspection, *des
 	if err != nil {
 		return nil, nil, err
 	}
-	s.metrics.observe(in)
 	return in, result, nil
 }
 
@@ -141,6 +140,7 @@ func (s *Service) inspect(ctx context.Context, place *host.Place, r Request, ent
 			return nil, nil, fmt.Errorf("%w: %w", errRecord, err)
 		}
 	}
+	s.metrics.observe(in, time.Since(painted))
 	s.log.Info("inspected", "id", in.ID, "detector", in.Detector.Name, "digest", in.Detector.Digest[:12], "source", in.Source,
 		"verdict", in.Verdict, "score", in.Score, "regions", len(in.Regions), "width", in.Width, "height", in.Height,
 		"milliseconds", in.Timings.Total)
@@ -173,7 +173,7 @@ func Judge(in *destseg.Inspection) (api.Judgement, *picture.Gray) {
 // attach makes the pictures that were asked for.
 func attach(in *api.Inspection, r Request, p *picture.RGB, result *host.Result, mask *picture.Gray) error {
 	if r.Overlay {
-		in.Overlay = encodePNG(paint.BrushOf(result.Record).Paint(p, result.Inspection).Image())
+		in.Overlay = encodePNG(paint.Found(p, result.Inspection).Image())
 	}
 	if r.Mask {
 		in.Mask = encodePNG(mask.Image())

@@ -15,7 +15,6 @@ import (
 	"github.com/destseg/destseg/dataset"
 	"github.com/destseg/destseg/demoset"
 	"github.com/destseg/destseg/internal/memory"
-	"github.com/destseg/destseg/internal/paint"
 	"github.com/destseg/destseg/picture"
 	"github.com/destseg/destseg/train"
 )
@@ -112,8 +111,7 @@ func (o demoOptions) run(ctx context.Context, c *console) error {
 		return err
 	}
 	defer d.Close()
-	b := paint.BrushOf(d.Record())
-	painter, examples := newPainter(marked, set.Test, b), newSheet(set.Test, b)
+	painter, examples := newPainter(marked, set.Test), newSheet(set.Test)
 	evaluation, err := evaluate(ctx, c, d, set, func(t destseg.TestedPicture) {
 		painter.add(t)
 		examples.add(t)

@@ -103,7 +103,7 @@ func (o evalOptions) run(ctx context.Context, c *console, detector, data string)
 			return err
 		}
 	}
-	marked := newPainter(o.overlays, set.Test, paint.BrushOf(d.Record()))
+	marked := newPainter(o.overlays, set.Test)
 	if err := keepInputs(append([]string{o.json, page}, marked.files...), append(testFiles(set), detector)); err != nil {
 		return err
 	}
@@ -113,7 +113,7 @@ func (o evalOptions) run(ctx context.Context, c *console, detector, data string)
 	}
 	defer out.discard()
 
-	gallery := report.NewGallery(d.Record())
+	gallery := new(report.Gallery)
 	evaluation, err := evaluate(ctx, c, d, set, func(t destseg.TestedPicture) {
 		marked.add(t)
 		if page != "" {
@@ -259,14 +259,13 @@ func formatVerdicts(scores []destseg.PictureScore, t destseg.Threshold) string {
 // A painter writes test pictures with their map painted over them and their defects
 // outlined.
 type painter struct {
-	paint.Brush
 	files     []string // for the pictures that are still to come; none without a folder
 	unwritten []error
 }
 
 // newPainter returns a painter into a folder, or one that does nothing if it is "".
-func newPainter(folder string, samples []dataset.Sample, b paint.Brush) *painter {
-	p := &painter{Brush: b}
+func newPainter(folder string, samples []dataset.Sample) *painter {
+	p := new(painter)
 	if folder == "" {
 		return p
 	}
@@ -290,7 +289,7 @@ func (p *painter) add(t destseg.TestedPicture) {
 	if t.Inspection == nil {
 		return
 	}
-	painted := paint.OutlineTruth(p.Paint(t.Picture, t.Inspection), t.Mask)
+	painted := paint.OutlineTruth(paint.Found(t.Picture, t.Inspection), t.Mask)
 	if err := picture.WritePNG(file, painted.Image()); err != nil {
 		p.unwritten = append(p.unwritten, err)
 	}

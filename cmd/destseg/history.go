@@ -33,7 +33,7 @@ func openHistory(ctx context.Context, path string) (*history.History, error) {
 	if _, err := os.Stat(path); errors.Is(err, fs.ErrNotExist) {
 		return nil, fmt.Errorf("%s: there is no such file; destseg serve --history makes one", path)
 	}
-	return history.Open(ctx, path, history.Limits{})
+	return history.Open(ctx, path, history.Options{})
 }
 
 func newHistoryCopy() *cobra.Command {

@@ -98,7 +98,7 @@ func TestServeKilled(t *testing.T) {
 			t.Fatal("nothing was answered")
 		}
 	}
-	h, err := history.Open(t.Context(), path, history.Limits{})
+	h, err := history.Open(t.Context(), path, history.Options{})
 	if err != nil {
 		t.Fatal(err)
 	}

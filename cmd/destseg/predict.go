@@ -358,11 +358,10 @@ type judging func(ctx context.Context, paths []string) iter.Seq[func(pictureFile
 
 // here judges by a detector in this process.
 func (o predictOptions) here(d *destseg.Detector) judging {
-	b := paint.BrushOf(d.Record())
 	return func(ctx context.Context, paths []string) iter.Seq[func(pictureFiles) judged] {
 		return func(yield func(func(pictureFiles) judged) bool) {
 			for file := range d.InspectFiles(ctx, paths) {
-				if !yield(func(to pictureFiles) judged { return o.judge(file, to, b) }) {
+				if !yield(func(to pictureFiles) judged { return o.judge(file, to) }) {
 					return
 				}
 			}
@@ -371,7 +370,7 @@ func (o predictOptions) here(d *destseg.Detector) judging {
 }
 
 // judge makes the line for an inspected picture, and writes its files.
-func (o predictOptions) judge(file destseg.InspectedFile, to pictureFiles, b paint.Brush) judged {
+func (o predictOptions) judge(file destseg.InspectedFile, to pictureFiles) judged {
 	if file.Err != nil {
 		return judged{prediction: prediction{Path: file.Path, Error: told(file.Err)}, unread: file.Err}
 	}
@@ -379,7 +378,7 @@ func (o predictOptions) judge(file destseg.InspectedFile, to pictureFiles, b pai
 	judgement, mask := serve.Judge(in)
 	j := judged{prediction: prediction{Path: file.Path, Judgement: judgement}}
 	if to.overlay != "" {
-		j.Overlay = j.wrote(to.overlay, picture.WritePNG(to.overlay, b.Paint(file.Picture, in).Image()))
+		j.Overlay = j.wrote(to.overlay, picture.WritePNG(to.overlay, paint.Found(file.Picture, in).Image()))
 	}
 	if to.mask != "" {
 		j.Mask = j.wrote(to.mask, picture.WritePNG(to.mask, mask.Image()))

@@ -168,7 +168,7 @@ func (o serveOptions) run(ctx context.Context, c *console, sources []string) err
 	if err != nil {
 		return err
 	}
-	results, err := o.history.open(ctx)
+	results, err := o.history.open(ctx, log)
 	if err != nil {
 		return errors.Join(err, h.Close())
 	}

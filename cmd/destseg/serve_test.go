@@ -86,6 +86,7 @@ func TestPredictByServer(t *testing.T) {
 		want string
 	}{
 		{[]string{"predict", "gear", "in", "--server", url}, exitFailed, "no such detector"},
+		{[]string{"predict", "flange", "in", "--server", "http://127.0.0.1:1"}, exitFailed, "refused"}, // at once
 		{[]string{"predict", "flange", "in", "--server", "localhost:1"}, exitUsage, "is no address of a service"},
 		{[]string{"predict", "flange", "in", "--server", url, "--threshold", "0.5", "--roi", "x"}, exitUsage, "--threshold, --roi: not with --server"},
 		{[]string{"predict", detector, "in", "--token-file", "x"}, exitUsage, "--token-file goes with --server"},

@@ -62,11 +62,11 @@ func formatAge(d time.Duration) string {
 	return d.String()
 }
 
-func (o historyOptions) open(ctx context.Context) (*history.History, error) {
+func (o historyOptions) open(ctx context.Context, log *slog.Logger) (*history.History, error) {
 	if o.file == "" {
-		return history.InMemory(ctx, history.Limits{Bytes: memoryHistory})
+		return history.InMemory(ctx, history.Options{Bytes: memoryHistory, Log: log})
 	}
-	return history.Open(ctx, o.file, history.Limits{Age: o.age, Bytes: o.size})
+	return history.Open(ctx, o.file, history.Options{Age: o.age, Bytes: o.size, Log: log})
 }
 
 // addPage adds the page for the browser to a server.

@@ -67,7 +67,12 @@ func (o predictOptions) there(ctx context.Context, detector string) (judging, er
 	if err != nil {
 		return nil, wrongUsage("--server %w", err)
 	}
-	card, err := c.Detector(ctx, detector)
+	// Asked once, so that a wrong address is told at once. An outage later is waited out.
+	first, err := client.New(o.server, client.WithToken(token), client.WithPatience(0))
+	if err != nil {
+		return nil, err
+	}
+	card, err := first.Detector(ctx, detector)
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", o.server, err)
 	}

@@ -21,20 +21,19 @@ const (
 // A sheet shows examples of the test pictures in two columns: the picture, what was
 // found, and what is true.
 type sheet struct {
-	paint.Brush
 	examples []dataset.Sample
 	rows     [][3]*picture.RGB // of the examples
 }
 
-func newSheet(samples []dataset.Sample, b paint.Brush) *sheet {
+func newSheet(samples []dataset.Sample) *sheet {
 	examples := examplesOf(samples)
-	return &sheet{b, examples, make([][3]*picture.RGB, len(examples))}
+	return &sheet{examples, make([][3]*picture.RGB, len(examples))}
 }
 
 // add takes a picture if it is one of the examples.
 func (s *sheet) add(t destseg.TestedPicture) {
 	if i := slices.Index(s.examples, t.Sample); i >= 0 && t.Inspection != nil {
-		s.rows[i] = [3]*picture.RGB{t.Picture, s.Paint(t.Picture, t.Inspection), paint.OutlineTruth(t.Picture, t.Mask)}
+		s.rows[i] = [3]*picture.RGB{t.Picture, paint.Found(t.Picture, t.Inspection), paint.OutlineTruth(t.Picture, t.Mask)}
 	}
 }
 

@@ -103,6 +103,10 @@ func (o watchOptions) hook() (*watch.Webhook, error) {
 	if o.webhook == "" {
 		return nil, nil
 	}
+	hook := &watch.Webhook{URL: o.webhook, GiveUp: o.giveUp}
+	if err := hook.Check(); err != nil { // before the service says that it listens
+		return nil, wrongUsage("--webhook: %w", err)
+	}
 	text, from := os.Getenv(webhookSecretVariable), webhookSecretVariable
 	if o.secret != "" {
 		file, err := os.ReadFile(o.secret)
@@ -111,7 +115,6 @@ func (o watchOptions) hook() (*watch.Webhook, error) {
 		}
 		text, from = string(file), o.secret
 	}
-	hook := &watch.Webhook{URL: o.webhook, GiveUp: o.giveUp}
 	if text == "" && o.secret == "" {
 		return hook, nil
 	}

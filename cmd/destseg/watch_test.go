@@ -199,7 +199,7 @@ func TestServeWatchUsage(t *testing.T) {
 		{"--watch " + dir + " --watch-settle 3", 2, "expected a time"},
 		{"--watch " + dir + " --watch-detector screw", 1, "no such detector"},
 		{"--watch " + filepath.Join(dir, "absent"), 1, "no such file"},
-		{"--watch " + dir + " --webhook localhost:80", 1, "begins with http"},
+		{"--watch " + dir + " --webhook localhost:80", 2, "begins with http"},
 		{"--watch " + dir + " --webhook http://localhost --webhook-secret " + short, 1, "short: a secret of 5 bytes"},
 		{"--watch " + dir + " --webhook http://localhost --webhook-secret " + filepath.Join(dir, "absent"), 1, "no such file"},
 	} {

@@ -17,24 +17,17 @@ var (
 // Opacity is that of the paint where a map is highest.
 const Opacity = 0.7
 
-// A Brush paints maps over pictures: nothing below Low, and with [Opacity] from High on.
-type Brush struct{ Low, High float32 }
-
-// BrushOf returns the brush with a detector's scale. Without a threshold it is most of
-// what a map can be.
-func BrushOf(r destseg.Record) Brush {
-	if r.Threshold == nil {
-		return Brush{0.1, 1}
-	}
-	low, high := r.Threshold.HeatScale()
-	return Brush{low, high}
+// Heat returns an inspected picture with its map painted over it, on the scale of
+// [destseg.Inspection.HeatScale]. The picture may be a smaller copy of the one inspected.
+func Heat(p *picture.RGB, in *destseg.Inspection) *picture.RGB {
+	low, high := in.HeatScale()
+	return picture.Overlay(p, in.Map(p.Width, p.Height), low, high, Opacity)
 }
 
-// Paint returns an inspected picture with its map painted over it and its regions
-// outlined, or a circle around the peak of an anomalous one without regions. The
-// picture may be a smaller copy of the one inspected.
-func (b Brush) Paint(p *picture.RGB, in *destseg.Inspection) *picture.RGB {
-	painted := picture.Overlay(p, in.Map(p.Width, p.Height), b.Low, b.High, Opacity)
+// Found is [Heat] with the regions outlined, or a circle around the peak of an anomalous
+// picture without regions.
+func Found(p *picture.RGB, in *destseg.Inspection) *picture.RGB {
+	painted := Heat(p, in)
 	regions, mask := in.Regions()
 	if in.Anomalous && len(regions) == 0 {
 		mask = around(in.Peak(), in.Width, in.Height)

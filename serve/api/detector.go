@@ -8,7 +8,7 @@ import (
 // A Card tells what is known about a detector.
 type Card struct {
 	Name     string     `json:"name" doc:"By which requests name it: its file's, without .safetensors"`
-	Digest   string     `json:"digest,omitempty" doc:"SHA-256 of its file, hexadecimal; absent until it was loaded once"`
+	Digest   string     `json:"digest,omitempty" doc:"SHA-256 of its file, hexadecimal; absent while it is not in memory"`
 	Bytes    int64      `json:"bytes" doc:"Size of its file"`
 	Modified time.Time  `json:"modified" doc:"When its file was written"`
 	State    string     `json:"state" enum:"idle,loading,ready,failed" doc:"idle: it is loaded by the first request"`

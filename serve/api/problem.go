@@ -13,7 +13,7 @@ const (
 	BadDetector     = "urn:destseg:unusable-detector" // 503: its file cannot be used
 	BadPicture      = "urn:destseg:unusable-picture"  // 422: not a picture, damaged, or nothing of it counts
 	TooLarge        = "urn:destseg:too-large"         // 413: bytes, or pixels
-	TooSlow         = "urn:destseg:too-slow"          // 408: the body did not arrive in time; 422: decoding took too long
+	TooSlow         = "urn:destseg:too-slow"          // 408: the body did not arrive in time; 422: decoding took too long; 503, with Retry-After: no turn in time
 	QueueFull       = "urn:destseg:queue-full"        // 429, with Retry-After
 	ShuttingDown    = "urn:destseg:shutting-down"     // 503, with Retry-After
 )

@@ -41,7 +41,7 @@ func addUntilKilled() error {
 		return err
 	}
 	r := crashResult(content)
-	h, err := Open(context.Background(), os.Getenv(crashHistory), Limits{})
+	h, err := Open(context.Background(), os.Getenv(crashHistory), Options{})
 	if err != nil {
 		return err
 	}
@@ -111,7 +111,7 @@ func TestCrash(t *testing.T) {
 		}
 		acknowledged += len(added)
 
-		h, err := Open(t.Context(), path, Limits{})
+		h, err := Open(t.Context(), path, Options{})
 		if err != nil {
 			t.Fatalf("round %d: %v", round, err)
 		}

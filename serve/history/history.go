@@ -22,6 +22,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"log/slog"
 	"net/url"
 	"os"
 	"path/filepath"
@@ -44,26 +45,27 @@ var (
 	ErrNewer = errors.New("changed by a newer version of destseg; update it to open this history")
 )
 
-// Limits say how much is kept. The zero value keeps everything.
-type Limits struct {
+// Options say how much is kept. The zero value keeps everything.
+type Options struct {
 	Age   time.Duration // 0: for ever
 	Bytes int64         // of the database file; 0: as much as the disk holds
+	Log   *slog.Logger  // hears of what could not be removed; nil: nobody does
 }
 
 // A History is open. Its methods may be called concurrently.
 type History struct {
-	path   string // "" for one in memory
-	limits Limits
-	write  *sql.DB // of one connection, since SQLite has one writer at a time
-	read   *sql.DB
-	stop   context.CancelFunc
-	done   chan struct{} // closed when nothing is tidied any more
+	path    string // "" for one in memory
+	options Options
+	write   *sql.DB // of one connection, since SQLite has one writer at a time
+	read    *sql.DB
+	stop    context.CancelFunc
+	done    chan struct{} // closed when nothing is tidied any more
 }
 
 // Open opens the history at path, makes it if it is not there, and brings one of an
 // earlier version up to date. What is beyond the limits is removed at once and then
 // every minute. Errors name the file; see [ErrNotHistory] and [ErrNewer].
-func Open(ctx context.Context, path string, limits Limits) (*History, error) {
+func Open(ctx context.Context, path string, o Options) (*History, error) {
 	if err := checkPath(path); err != nil {
 		return nil, err
 	}
@@ -76,7 +78,7 @@ func Open(ctx context.Context, path string, limits Limits) (*History, error) {
 	if err := recognise(ctx, source.String()); err != nil {
 		return nil, fmt.Errorf("%s: %w", path, err)
 	}
-	h := &History{path: path, limits: limits}
+	h := &History{path: path, options: o}
 	settings := url.Values{"_pragma": {
 		"busy_timeout(10000)", // another process may be copying
 		"auto_vacuum(INCREMENTAL)",
@@ -127,8 +129,8 @@ func recognise(ctx context.Context, source string) error {
 }
 
 // InMemory returns an empty history that ends with the program.
-func InMemory(ctx context.Context, limits Limits) (*History, error) {
-	h := &History{limits: limits}
+func InMemory(ctx context.Context, o Options) (*History, error) {
+	h := &History{options: o}
 	var err error
 	if h.write, err = sql.Open("sqlite", "file::memory:?_pragma=auto_vacuum(INCREMENTAL)&_pragma=foreign_keys(1)&_txlock=immediate"); err != nil {
 		return nil, err
@@ -146,6 +148,9 @@ func InMemory(ctx context.Context, limits Limits) (*History, error) {
 
 // start makes the database ready and begins to keep it within the limits.
 func (h *History) start(ctx context.Context) error {
+	if h.options.Log == nil {
+		h.options.Log = slog.New(slog.DiscardHandler)
+	}
 	if err := migrate(ctx, h.write); err != nil {
 		return err
 	}

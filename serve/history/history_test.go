@@ -67,9 +67,9 @@ func answer(id string, r outcome) api.Inspection {
 	}
 }
 
-func open(t testing.TB, path string, limits Limits) *History {
+func open(t testing.TB, path string, o Options) *History {
 	t.Helper()
-	h, err := Open(t.Context(), path, limits)
+	h, err := Open(t.Context(), path, o)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -83,9 +83,9 @@ func open(t testing.TB, path string, limits Limits) *History {
 
 // both runs a test on a history in a file and on one in memory.
 func both(t *testing.T, test func(t *testing.T, h *History)) {
-	t.Run("file", func(t *testing.T) { test(t, open(t, filepath.Join(t.TempDir(), "a %3f?#.db"), Limits{})) })
+	t.Run("file", func(t *testing.T) { test(t, open(t, filepath.Join(t.TempDir(), "a %3f?#.db"), Options{})) })
 	t.Run("memory", func(t *testing.T) {
-		h, err := InMemory(t.Context(), Limits{})
+		h, err := InMemory(t.Context(), Options{})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -174,7 +174,7 @@ func TestRecord(t *testing.T) {
 
 // TestLargePicture checks the sizes of what is kept of a large picture.
 func TestLargePicture(t *testing.T) {
-	h := open(t, filepath.Join(t.TempDir(), "h.db"), Limits{})
+	h := open(t, filepath.Join(t.TempDir(), "h.db"), Options{})
 	r := result(t, "a", nil)
 	r.Picture = r.Picture.Resize(3200, 20)
 	add(t, h, r)
@@ -421,7 +421,7 @@ func TestWriteCSV(t *testing.T) {
 // TestTidy checks both limits, and that the file becomes smaller.
 func TestTidy(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "h.db")
-	h := open(t, path, Limits{})
+	h := open(t, path, Options{})
 	r := result(t, "", nil)
 	r.Picture = r.Picture.Resize(300, 300)
 	now := time.Now()
@@ -441,7 +441,7 @@ func TestTidy(t *testing.T) {
 		return fmt.Sprint(len(l.Entries), " from ", l.Entries[len(l.Entries)-1].ID)
 	}
 
-	h.limits = Limits{Age: 30*time.Hour + time.Minute}
+	h.options = Options{Age: 30*time.Hour + time.Minute}
 	if removed, err := h.Tidy(t.Context()); removed != 10 || err != nil || left() != "30 from 10" {
 		t.Errorf("by age: %d removed, %s left, %v", removed, left(), err)
 	}
@@ -449,7 +449,7 @@ func TestTidy(t *testing.T) {
 	if err != nil || used != total {
 		t.Errorf("%d of %d bytes are used, %v", used, total, err)
 	}
-	h.limits = Limits{Bytes: used / 2}
+	h.options = Options{Bytes: used / 2}
 	removed, err := h.Tidy(t.Context())
 	if want := fmt.Sprintf("%d from %d", 30-removed, 10+removed); err != nil || removed < 13 || removed > 20 || left() != want {
 		t.Errorf("by size: %d removed, %s left, %v", removed, left(), err)
@@ -457,7 +457,7 @@ func TestTidy(t *testing.T) {
 	if removed, err := h.Tidy(t.Context()); removed != 0 || err != nil {
 		t.Errorf("again: %d removed, %v", removed, err)
 	}
-	h.limits = Limits{Bytes: 1}
+	h.options = Options{Bytes: 1}
 	if _, err := h.Tidy(t.Context()); err != nil || left() != "1 from 39" {
 		t.Errorf("to nothing: %s left, %v", left(), err)
 	}
@@ -479,7 +479,7 @@ func TestTidy(t *testing.T) {
 func TestOpen(t *testing.T) {
 	folder := t.TempDir()
 	path := filepath.Join(folder, "h.db")
-	h, err := Open(t.Context(), path, Limits{})
+	h, err := Open(t.Context(), path, Options{})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -497,14 +497,14 @@ func TestOpen(t *testing.T) {
 		t.Errorf("the log is left: %v", err)
 	}
 
-	h = open(t, path, Limits{Age: time.Hour})
+	h = open(t, path, Options{Age: time.Hour})
 	if _, err := h.Get(t.Context(), "a"); err != nil {
 		t.Error(err)
 	}
 	if _, err := h.write.Exec("PRAGMA user_version = 99"); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := Open(t.Context(), path, Limits{}); !errors.Is(err, ErrNewer) || !strings.Contains(err.Error(), path) {
+	if _, err := Open(t.Context(), path, Options{}); !errors.Is(err, ErrNewer) || !strings.Contains(err.Error(), path) {
 		t.Errorf("newer: %v", err)
 	}
 
@@ -512,7 +512,7 @@ func TestOpen(t *testing.T) {
 	if err := os.WriteFile(text, []byte(strings.Repeat("no database at all\n", 100)), 0o666); err != nil {
 		t.Fatal(err)
 	}
-	h = open(t, other, Limits{})
+	h = open(t, other, Options{})
 	for _, change := range []string{"PRAGMA application_id = 1", "PRAGMA journal_mode = DELETE"} {
 		if _, err := h.write.Exec(change); err != nil {
 			t.Fatal(err)
@@ -523,7 +523,7 @@ func TestOpen(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if _, err := Open(t.Context(), path, Limits{}); !errors.Is(err, ErrNotHistory) || !strings.Contains(err.Error(), path) {
+		if _, err := Open(t.Context(), path, Options{}); !errors.Is(err, ErrNotHistory) || !strings.Contains(err.Error(), path) {
 			t.Errorf("%s: %v", path, err)
 		}
 		if after, err := os.ReadFile(path); err != nil || !bytes.Equal(before, after) {
@@ -531,7 +531,7 @@ func TestOpen(t *testing.T) {
 		}
 	}
 	for _, path := range []string{folder, filepath.Join(folder, "missing", "h.db"), filepath.Join(text, "h.db")} {
-		if _, err := Open(t.Context(), path, Limits{}); err == nil || !strings.Contains(err.Error(), path) {
+		if _, err := Open(t.Context(), path, Options{}); err == nil || !strings.Contains(err.Error(), path) {
 			t.Errorf("%s: %v", path, err)
 		}
 	}
@@ -564,7 +564,7 @@ func TestCopy(t *testing.T) {
 			if err := h.Copy(t.Context(), path); !errors.Is(err, os.ErrExist) {
 				t.Errorf("over a file: %v", err)
 			}
-			c := open(t, path, Limits{})
+			c := open(t, path, Options{})
 			sound(t, c)
 			if in, err := c.Inspection(t.Context(), "first"); err != nil || !reflect.DeepEqual(in, first.Inspection) {
 				t.Errorf("another inspection is copied, %v", err)

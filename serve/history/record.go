@@ -99,9 +99,7 @@ func (h *History) failed(err error) error {
 
 // painted returns a thumbnail of a picture with its map painted over it.
 func painted(p *picture.RGB, in *destseg.Inspection) *picture.RGB {
-	p = within(p, ThumbnailSide)
-	low, high := in.HeatScale()
-	return picture.Overlay(p, in.Map(p.Width, p.Height), low, high, paint.Opacity)
+	return paint.Heat(within(p, ThumbnailSide), in)
 }
 
 // within returns a picture whose longer side is no longer than side.

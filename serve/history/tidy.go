@@ -2,7 +2,6 @@ package history
 
 import (
 	"context"
-	"log/slog"
 	"time"
 )
 
@@ -24,7 +23,7 @@ func (h *History) tidyNowAndThen(ctx context.Context) {
 			return
 		case <-tick.C:
 			if _, err := h.Tidy(ctx); err != nil && ctx.Err() == nil {
-				slog.Warn("the history could not be kept within its limits", "file", h.path, "error", err)
+				h.options.Log.Warn("the history could not be kept within its limits", "file", h.path, "error", err)
 			}
 		}
 	}
@@ -34,8 +33,8 @@ func (h *History) tidyNowAndThen(ctx context.Context) {
 // limits say, marked or not, and returns how many. The last result is never removed for
 // its size.
 func (h *History) Tidy(ctx context.Context) (removed int, err error) {
-	if h.limits.Age > 0 {
-		before := time.Now().Add(-h.limits.Age).UnixMicro()
+	if h.options.Age > 0 {
+		before := time.Now().Add(-h.options.Age).UnixMicro()
 		for {
 			n, err := h.remove(ctx, "SELECT number FROM result WHERE time < ? ORDER BY time LIMIT ?", before, tidyAtOnce)
 			removed += n
@@ -47,19 +46,19 @@ func (h *History) Tidy(ctx context.Context) (removed int, err error) {
 			}
 		}
 	}
-	for h.limits.Bytes > 0 {
+	for h.options.Bytes > 0 {
 		used, total, results, err := h.sizes(ctx)
 		if err != nil {
 			return removed, err
 		}
-		if used <= h.limits.Bytes {
+		if used <= h.options.Bytes {
 			if total > used {
 				return removed, h.shrink(ctx)
 			}
 			return removed, nil
 		}
 		// A tenth of what is too much and more, so that few remain beyond it.
-		n := min(max(int64(results)*(used-h.limits.Bytes)/used/2, 1), tidyAtOnce, int64(results)-1)
+		n := min(max(int64(results)*(used-h.options.Bytes)/used/2, 1), tidyAtOnce, int64(results)-1)
 		if n < 1 {
 			return removed, h.shrink(ctx)
 		}

@@ -5,9 +5,12 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"slices"
+	"time"
 
 	"github.com/destseg/destseg"
 	"github.com/destseg/destseg/serve/api"
+	"github.com/destseg/destseg/weights"
 )
 
 // Check reports whether there is a detector of that name, without reading it. Errors
@@ -72,7 +75,7 @@ func (h *Host) Card(name string) (api.Card, error) {
 		return api.Card{}, fmt.Errorf("%w: %q", err, name)
 	}
 	card := api.Card{Name: name, Bytes: found.size, Modified: found.modified.UTC(), State: api.Idle}
-	record, known := h.fill(&card)
+	record, known := h.fill(&card, found)
 	if !known {
 		if record, err = destseg.ReadRecord(found.path); err != nil {
 			card.State, card.Error = api.Failed, describe(err)
@@ -89,16 +92,16 @@ func (h *Host) Card(name string) (api.Card, error) {
 	return card, err
 }
 
-// fill completes a card from the detector in memory and returns its record, if there is
-// one.
-func (h *Host) fill(card *api.Card) (record destseg.Record, known bool) {
+// fill completes the card of a file from the detector in memory and returns its record, if
+// there is one.
+func (h *Host) fill(card *api.Card, found stamp) (record destseg.Record, known bool) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	s := h.slots[card.Name]
 	if s == nil {
 		return record, false
 	}
-	if s.failure != nil {
+	if s.failure != nil && s.failed.same(found) && (lasting(s.failure) || time.Now().Before(s.retry)) {
 		card.State, card.Error = api.Failed, describe(s.failure)
 	}
 	if s.current != nil {
@@ -111,10 +114,20 @@ func (h *Host) fill(card *api.Card) (record destseg.Record, known bool) {
 	return record, known
 }
 
+// kinds are the errors of files that stay unusable as long as they are what they are.
+var kinds = []error{destseg.ErrNotDetector, destseg.ErrNewer, destseg.ErrRecord, destseg.ErrTensors, weights.ErrDamaged, errMemory}
+
+// lasting reports whether an error is one of these. After another one, as of a disk that
+// was away, a detector counts as usable again when it is due for the next try: who only
+// sends pictures to what is said to be usable would never find out.
+func lasting(err error) bool {
+	return slices.ContainsFunc(kinds, func(kind error) bool { return errors.Is(err, kind) })
+}
+
 // describe says what is wrong with a detector's file, without its path, which is
 // nobody's business who asks over a network.
 func describe(err error) string {
-	for _, kind := range []error{destseg.ErrNotDetector, destseg.ErrNewer, destseg.ErrRecord, destseg.ErrTensors} {
+	for _, kind := range kinds {
 		if errors.Is(err, kind) {
 			return kind.Error()
 		}

@@ -106,9 +106,8 @@ func New(o Options) (*Host, error) {
 type Result struct {
 	*destseg.Inspection
 	Detector api.DetectorRef
-	Record   destseg.Record // of the detector, with its measurements shared
-	Load     time.Duration  // waiting for the detector to be read
-	Prepare  time.Duration  // preparing the picture before the run and evaluating the map after it
+	Load     time.Duration // waiting for the detector to be read
+	Prepare  time.Duration // preparing the picture before the run and evaluating the map after it
 }
 
 // Inspect takes a place and a turn for a picture, and lets the detector of that name

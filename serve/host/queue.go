@@ -90,7 +90,7 @@ func (p *Place) Inspect(ctx context.Context, name string, rgb *picture.RGB) (*Re
 		return nil, err
 	}
 	return &Result{
-		Inspection: in, Detector: l.ref, Record: l.record,
+		Inspection: in, Detector: l.ref,
 		Load: loaded.Sub(start), Prepare: time.Since(loaded) - in.Elapsed - in.Waited,
 	}, nil
 }

@@ -30,6 +30,9 @@ type slot struct {
 // same.
 const retryAfter = 10 * time.Second
 
+// errMemory says that a detector does not fit into the memory for all of them.
+var errMemory = errors.New("it takes more memory than detectors may have here")
+
 // A loaded detector is in memory. Its last three fields are guarded by the host's mu.
 type loaded struct {
 	detector *destseg.Detector
@@ -190,7 +193,7 @@ func (h *Host) open(name string, found stamp) (*loaded, error) {
 		now, err := stampOf(found.path)
 		if err == nil && now.same(found) {
 			if limit := h.options.Memory; limit > 0 && d.Memory() > limit {
-				err = fmt.Errorf("%w: %s takes %d MiB of memory and the limit is %d MiB; raise it", ErrUnusable, name, d.Memory()>>20, limit>>20)
+				err = fmt.Errorf("%w: %w: %s takes %d MiB and the limit is %d MiB; raise it", ErrUnusable, errMemory, name, d.Memory()>>20, limit>>20)
 				return nil, errors.Join(err, d.Close())
 			}
 			return &loaded{detector: d, record: d.Record(), ref: api.DetectorRef{Name: name, Digest: sum.String()}, stamp: found}, nil

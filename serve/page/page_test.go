@@ -88,7 +88,7 @@ func record() destseg.Record {
 
 func serve(t *testing.T) *service {
 	t.Helper()
-	h, err := history.InMemory(t.Context(), history.Limits{})
+	h, err := history.InMemory(t.Context(), history.Options{})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -191,7 +191,7 @@ func TestPages(t *testing.T) {
 		"/detectors":                          {shown, `href="/detectors/a%20%23%3F%25.x"`, `href="/?detector=a%20%23%3f%25.x"`, "can’t be used"},
 		"/detectors/flange":                   {shown, "1 of 20", "at most 21.6", "5 of 6", "at least 40.0", "0.8750", "Latest results", "Curves", "1 false alarm"},
 		"/detectors/broken":                   {shown},
-		"/detectors/a%20%23%3F%25.x":          {"a #?%.x"},
+		"/detectors/a%20%23%3F%25.x":          {"a #?%.x", "no metrics in its file", `eval a #?%.x.safetensors DATA --keep`},
 	} {
 		page, head := s.get(path, http.StatusOK)
 		for _, want := range wants {
@@ -470,7 +470,7 @@ func TestAssets(t *testing.T) {
 }
 
 func FuzzFilter(f *testing.F) {
-	h, err := history.InMemory(f.Context(), history.Limits{})
+	h, err := history.InMemory(f.Context(), history.Options{})
 	if err != nil {
 		f.Fatal(err)
 	}

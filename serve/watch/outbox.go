@@ -59,7 +59,7 @@ const (
 // openOutbox finds the events that have not been delivered; done says of which the
 // journal knows.
 func openOutbox(state string, h Webhook, done map[string]bool, log *slog.Logger) (*outbox, error) {
-	if err := h.check(); err != nil {
+	if err := h.Check(); err != nil {
 		return nil, err
 	}
 	h.GiveUp = cmp.Or(h.GiveUp, giveUp)

@@ -67,8 +67,8 @@ func ParseSecret(text string) ([]byte, error) {
 	return secret, nil
 }
 
-// check says what is wrong with a webhook.
-func (h *Webhook) check() error {
+// Check says what is wrong with the URL, if anything.
+func (h *Webhook) Check() error {
 	u, err := url.Parse(h.URL)
 	if err != nil || u.Scheme != "http" && u.Scheme != "https" || u.Host == "" {
 		return errors.New("the webhook's URL begins with http:// or https:// and a host")
