@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"image"
+	"math"
 	"slices"
 	"time"
 
@@ -50,6 +51,7 @@ type Inspection struct {
 
 	scaledWidth, scaledHeight int // at network scale
 	segmentation, dest        coarseMap
+	peak                      region.Peak
 	settings                  region.Settings
 	heat                      Scale
 }
@@ -102,19 +104,20 @@ func (i *Inspection) roi(width, height int) []uint8 {
 // Peak returns the place where the segmentation map at network scale, from which the
 // score comes, is highest, in pixels of the picture; of several the first one, row by
 // row.
-func (i *Inspection) Peak() region.Peak {
-	width, height := i.scaledWidth, i.scaledHeight
-	values := i.Map(width, height)
-	at := 0
+func (i *Inspection) Peak() region.Peak { return i.peak }
+
+// findPeak looks for the peak in the segmentation map at network scale, within the ROI.
+func (i *Inspection) findPeak(values []float32, roi []uint8) {
+	at, highest := 0, float32(math.Inf(-1))
 	for k, v := range values {
-		if v > values[at] {
-			at = k
+		if v > highest && (roi == nil || roi[k] != 0) {
+			at, highest = k, v
 		}
 	}
-	x, y := at%width, at/width
-	return region.Peak{
-		X:     (2*x + 1) * i.Width / (2 * width),
-		Y:     (2*y + 1) * i.Height / (2 * height),
+	x, y := at%i.scaledWidth, at/i.scaledWidth
+	i.peak = region.Peak{
+		X:     (2*x + 1) * i.Width / (2 * i.scaledWidth),
+		Y:     (2*y + 1) * i.Height / (2 * i.scaledHeight),
 		Value: values[at],
 	}
 }
@@ -192,7 +195,9 @@ func (d *Detector) InspectRGB(p *picture.RGB) (*Inspection, error) {
 		return nil, err
 	}
 	i.Elapsed, i.Waited = times.elapsed, times.waited
-	i.Score = scoreOf(i.segmentation.resize(width, height), roi)
+	values := i.segmentation.resize(width, height)
+	i.findPeak(values, roi)
+	i.Score = scoreOf(values, roi) // which leaves them in another order
 	i.DeSTScore = scoreOf(i.dest.resize(width, height), roi)
 	if !finite(i.Score) || !finite(i.DeSTScore) {
 		return nil, fmt.Errorf("%w: the scores are %v and %v; train the detector again", ErrTensors, i.Score, i.DeSTScore)

@@ -135,6 +135,7 @@ func restore(content []byte) (*Inspection, error) {
 	if _, err := r.ReadByte(); !errors.Is(err, io.EOF) {
 		return nil, errors.New("something follows its end")
 	}
+	i.findPeak(i.segmentation.resize(i.scaledWidth, i.scaledHeight), i.roi(i.scaledWidth, i.scaledHeight))
 	return i, nil
 }
 
