@@ -9,7 +9,6 @@ import (
 	"strconv"
 
 	"github.com/destseg/destseg/calibrate"
-	"github.com/destseg/destseg/internal/digest"
 	"github.com/destseg/destseg/metric"
 	"github.com/destseg/destseg/picture"
 	"github.com/destseg/destseg/synth"
@@ -121,12 +120,9 @@ func Calibrate(ctx context.Context, d *Detector, p CalibrationPictures, o Object
 	t.Image, t.Pixel = min(t.Image, 1), min(t.Pixel, 1)
 	t.Heat = new(heatScale(min(median(good.peaks), 1), t.Pixel))
 
-	k.Good = PicturesRecord{Count: len(good.paths)}
-	digests, err := digest.Files(ctx, good.paths)
-	if err != nil {
+	if k.Good, err = digestPictures(ctx, good.paths); err != nil {
 		return t, c.failed, err
 	}
-	k.Good.Digest = digest.Set(digests).String()
 	rejected := calibrate.Above(good.scores, t.Image)
 	k.FalseAlarms = Share{rejected, len(good.scores), calibrate.AtMost(rejected, len(good.scores))}
 	if len(defective.scores) > 0 {

@@ -23,7 +23,12 @@ type PicturesRecord struct {
 
 // DigestPictures reads the files and identifies them.
 func DigestPictures(paths []string) (PicturesRecord, error) {
-	digests, err := digest.Files(context.Background(), paths)
+	return digestPictures(context.Background(), paths)
+}
+
+// digestPictures is [DigestPictures] until ctx ends.
+func digestPictures(ctx context.Context, paths []string) (PicturesRecord, error) {
+	digests, err := digest.Files(ctx, paths)
 	if err != nil {
 		return PicturesRecord{}, err
 	}

@@ -9,7 +9,6 @@ import (
 
 	"github.com/destseg/destseg/engine"
 	"github.com/destseg/destseg/graph"
-	"github.com/destseg/destseg/internal/digest"
 	"github.com/destseg/destseg/metric"
 	"github.com/destseg/destseg/quantize"
 	"github.com/destseg/destseg/synth"
@@ -115,12 +114,9 @@ func Quantize(ctx context.Context, path string, p QuantizationPictures, progress
 		return q, c.failed, err
 	}
 	q.Steps = steps
-	q.Good.Count = len(observed)
-	digests, err := digest.Files(ctx, observed)
-	if err != nil {
+	if q.Good, err = digestPictures(ctx, observed); err != nil {
 		return q, c.failed, err
 	}
-	q.Good.Digest = digest.Set(digests).String()
 	p.Good = observed
 	var runs [2]trialRun
 	for i, precision := range []engine.Precision{engine.Float32, engine.Int8} {

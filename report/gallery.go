@@ -64,12 +64,12 @@ func (g *Gallery) hang(defective bool, score float64, exhibit func() exhibit) {
 
 func (g *Gallery) exhibit(t destseg.TestedPicture) exhibit {
 	in := t.Inspection
-	regions, _ := in.Regions()
+	regions, mask := in.Regions()
 	e := exhibit{
 		path: t.Sample.Path, kind: t.Sample.Defect, score: in.Score, margin: in.Margin(), rejected: in.Anomalous,
 		unmarked: t.Defective && t.Mask == nil, width: in.Width, height: in.Height, plain: small(t.Picture), regions: regions,
 	}
-	e.painted = paint.OutlineTruth(paint.Found(e.plain, in), t.Mask)
+	e.painted = paint.OutlineTruth(paint.Found(e.plain, in, mask), t.Mask)
 	return e
 }
 

@@ -239,7 +239,7 @@ func TestInspect(t *testing.T) {
 		}
 		return p
 	}
-	if !reflect.DeepEqual(decode(in.Overlay), paint.Found(p, want)) {
+	if !reflect.DeepEqual(decode(in.Overlay), paint.Found(p, want, mask)) {
 		t.Error("the overlay is another")
 	}
 	if got, err := picture.DecodeGray(bytes.NewReader(in.Mask)); err != nil || !slices.Equal(got.Pix, mask.Pix) {

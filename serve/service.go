@@ -88,11 +88,7 @@ func (s *Service) Examine(ctx context.Context, r Request) (*api.Inspection, *des
 	defer place.Leave()
 	ctx, cancel := context.WithTimeoutCause(ctx, s.limits.Answer, errAnswerTime)
 	defer cancel()
-	in, result, err := s.inspect(ctx, place, r, now)
-	if err != nil {
-		return nil, nil, err
-	}
-	return in, result, nil
+	return s.inspect(ctx, place, r, now)
 }
 
 // errAnswerTime ends a request that was not answered in time.
@@ -173,7 +169,7 @@ func Judge(in *destseg.Inspection) (api.Judgement, *picture.Gray) {
 // attach makes the pictures that were asked for.
 func attach(in *api.Inspection, r Request, p *picture.RGB, result *host.Result, mask *picture.Gray) error {
 	if r.Overlay {
-		in.Overlay = encodePNG(paint.Found(p, result.Inspection).Image())
+		in.Overlay = encodePNG(paint.Found(p, result.Inspection, mask).Image())
 	}
 	if r.Mask {
 		in.Mask = encodePNG(mask.Image())

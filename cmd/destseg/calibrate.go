@@ -246,9 +246,5 @@ func calibrated(ctx context.Context, c *console, d *destseg.Detector, p destseg.
 	m := c.meter("threshold: picture", len(p.Good)+len(p.Defective)+p.Synthetic)
 	defer m.close()
 	threshold, failed, err := destseg.Calibrate(ctx, d, p, o, target, func(done, _ int) { m.update(done) })
-	var errs []error
-	for _, f := range failed {
-		errs = append(errs, errors.New(f.Error))
-	}
-	return threshold, errs, interrupted(ctx, err)
+	return threshold, reasons(failed), interrupted(ctx, err)
 }

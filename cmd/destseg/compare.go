@@ -127,7 +127,7 @@ func (o compareOptions) run(ctx context.Context, c *console, a, b string) error 
 			return err
 		}
 	}
-	return incomplete(unmeasured(comparison.A), nil)
+	return incomplete(reasons(comparison.A.Failed), nil)
 }
 
 // formatComparison writes a comparison as tables.

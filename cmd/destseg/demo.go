@@ -120,7 +120,7 @@ func (o demoOptions) run(ctx context.Context, c *console) error {
 		return err
 	}
 	fmt.Fprint(c.out, formatEvaluation(evaluation, d.Record().Threshold, memory.Peak()), "\n")
-	if err := incomplete(unmeasured(evaluation), painter.unwritten); err != nil {
+	if err := incomplete(reasons(evaluation.Failed), painter.unwritten); err != nil {
 		return err
 	}
 	sheet := filepath.Join(o.folder, "sheet.png")

@@ -141,7 +141,7 @@ func (o evalOptions) run(ctx context.Context, c *console, detector, data string)
 			return err
 		}
 	}
-	if err := incomplete(unmeasured(evaluation), marked.unwritten); err != nil || !o.keep {
+	if err := incomplete(reasons(evaluation.Failed), marked.unwritten); err != nil || !o.keep {
 		return err
 	}
 	return destseg.Update(detector, func(r *destseg.Record) error {
@@ -161,15 +161,6 @@ func asItsFile(d *destseg.Detector, path string) error {
 		return wrongUsage("--keep goes with the detector as it is; give these settings to destseg calibrate first")
 	}
 	return nil
-}
-
-// unmeasured lists the errors of the pictures that an evaluation left out.
-func unmeasured(e destseg.Evaluation) []error {
-	var errs []error
-	for _, f := range e.Failed {
-		errs = append(errs, errors.New(f.Error))
-	}
-	return errs
 }
 
 // evaluate measures a detector, shows how it goes and hands every picture on.
@@ -289,7 +280,8 @@ func (p *painter) add(t destseg.TestedPicture) {
 	if t.Inspection == nil {
 		return
 	}
-	painted := paint.OutlineTruth(paint.Found(t.Picture, t.Inspection), t.Mask)
+	_, mask := t.Inspection.Regions()
+	painted := paint.OutlineTruth(paint.Found(t.Picture, t.Inspection, mask), t.Mask)
 	if err := picture.WritePNG(file, painted.Image()); err != nil {
 		p.unwritten = append(p.unwritten, err)
 	}

@@ -4,6 +4,8 @@ import (
 	"errors"
 	"fmt"
 	"strings"
+
+	"github.com/destseg/destseg"
 )
 
 // errInterrupted ends a command whose context ended.
@@ -23,6 +25,15 @@ func incomplete(unread, unwritten []error) error {
 		return nil
 	}
 	return fmt.Errorf("%s:\n%w", strings.Join(heading, ", "), errors.Join(listed(unread), listed(unwritten)))
+}
+
+// reasons are the errors of pictures that were left out.
+func reasons(failed []destseg.FailedPicture) []error {
+	var errs []error
+	for _, f := range failed {
+		errs = append(errs, errors.New(f.Error))
+	}
+	return errs
 }
 
 // listed makes a list of errors, one line each.

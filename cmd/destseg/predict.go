@@ -378,7 +378,7 @@ func (o predictOptions) judge(file destseg.InspectedFile, to pictureFiles) judge
 	judgement, mask := serve.Judge(in)
 	j := judged{prediction: prediction{Path: file.Path, Judgement: judgement}}
 	if to.overlay != "" {
-		j.Overlay = j.wrote(to.overlay, picture.WritePNG(to.overlay, paint.Found(file.Picture, in).Image()))
+		j.Overlay = j.wrote(to.overlay, picture.WritePNG(to.overlay, paint.Found(file.Picture, in, mask).Image()))
 	}
 	if to.mask != "" {
 		j.Mask = j.wrote(to.mask, picture.WritePNG(to.mask, mask.Image()))

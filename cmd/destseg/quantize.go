@@ -128,11 +128,7 @@ func (o quantizeOptions) quantized(ctx context.Context, c *console, detector str
 	defer m.close()
 	q, failed, err := destseg.Quantize(ctx, detector, p, func(done, _ int) { m.update(done) },
 		destseg.WithEngine(e), destseg.WithThreads(o.threads))
-	var errs []error
-	for _, f := range failed {
-		errs = append(errs, errors.New(f.Error))
-	}
-	return q, errs, interrupted(ctx, err)
+	return q, reasons(failed), interrupted(ctx, err)
 }
 
 // quantizationRows tells in a list how far int8 was tried.

@@ -33,7 +33,8 @@ func newSheet(samples []dataset.Sample) *sheet {
 // add takes a picture if it is one of the examples.
 func (s *sheet) add(t destseg.TestedPicture) {
 	if i := slices.Index(s.examples, t.Sample); i >= 0 && t.Inspection != nil {
-		s.rows[i] = [3]*picture.RGB{t.Picture, paint.Found(t.Picture, t.Inspection), paint.OutlineTruth(t.Picture, t.Mask)}
+		_, mask := t.Inspection.Regions()
+		s.rows[i] = [3]*picture.RGB{t.Picture, paint.Found(t.Picture, t.Inspection, mask), paint.OutlineTruth(t.Picture, t.Mask)}
 	}
 }
 

@@ -3,6 +3,8 @@
 package paint
 
 import (
+	"slices"
+
 	"github.com/destseg/destseg"
 	"github.com/destseg/destseg/picture"
 	"github.com/destseg/destseg/region"
@@ -24,12 +26,12 @@ func Heat(p *picture.RGB, in *destseg.Inspection) *picture.RGB {
 	return picture.Overlay(p, in.Map(p.Width, p.Height), low, high, Opacity)
 }
 
-// Found is [Heat] with the regions outlined, or a circle around the peak of an anomalous
-// picture without regions.
-func Found(p *picture.RGB, in *destseg.Inspection) *picture.RGB {
+// Found is [Heat] with the regions outlined, of which mask is that of
+// [destseg.Inspection.Regions], or a circle around the peak of an anomalous picture
+// without regions.
+func Found(p *picture.RGB, in *destseg.Inspection, mask *picture.Gray) *picture.RGB {
 	painted := Heat(p, in)
-	regions, mask := in.Regions()
-	if in.Anomalous && len(regions) == 0 {
+	if in.Anomalous && !slices.Contains(mask.Pix, 255) {
 		mask = around(in.Peak(), in.Width, in.Height)
 	}
 	return picture.Outline(painted, fitted(mask, p), RegionColour)
