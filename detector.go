@@ -3,6 +3,7 @@ package destseg
 import (
 	"errors"
 	"fmt"
+	"sync"
 
 	"github.com/destseg/destseg/engine"
 	"github.com/destseg/destseg/graph"
@@ -19,6 +20,7 @@ type Detector struct {
 	record     Record
 	engineName string
 	runner     *runner
+	inputs     sync.Pool // *[]float32 as normalized returns them, whose runs are over
 }
 
 // Open reads a detector that [Save] wrote and compiles its networks. Its errors

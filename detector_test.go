@@ -164,7 +164,7 @@ func TestInspect(t *testing.T) {
 		coarse coarseMap
 		score  float64
 		at     func(width, height int) []float32
-	}{{run.segmentation, got.Score, got.Map}, {run.dest, got.DeSTScore, got.DeSTMap}} {
+	}{{run.segmentation, got.Score, got.Map}, {run.dest, got.DeSTScore(), got.DeSTMap}} {
 		if m.coarse.width != 24 || m.coarse.height != 16 {
 			t.Errorf("map of %d×%d", m.coarse.width, m.coarse.height)
 		}

@@ -252,10 +252,6 @@ func (m *measurement) add(t *labelled) {
 				"Defective is what is at least half white", t.Sample.Mask, 100*share))
 		}
 	}
-	m.scores = append(m.scores, PictureScore{
-		Path: t.Sample.Path, Defect: t.Sample.Defect, Defective: t.Defective,
-		Score: t.Inspection.Score, DeSTScore: t.Inspection.DeSTScore,
-	})
 }
 
 func (m *measurement) addSamples(t *labelled) error {
@@ -265,7 +261,13 @@ func (m *measurement) addSamples(t *labelled) error {
 	}
 	// A map that the first evaluator took can't fail here but for numbers that
 	// are not finite, and those Inspect refuses.
-	return m.dest.Add(dest)
+	if err := m.dest.Add(dest); err != nil {
+		return err
+	}
+	m.scores = append(m.scores, PictureScore{
+		Path: t.Sample.Path, Defect: t.Sample.Defect, Defective: t.Defective, Score: segmentation.Score, DeSTScore: dest.Score,
+	})
+	return nil
 }
 
 // samples are what metrics need of both maps.
@@ -275,7 +277,7 @@ func (t *labelled) samples() (segmentation, dest metric.Sample) {
 		Defective: t.Defective, Width: t.width, Height: t.height, Mask: t.truth,
 	}
 	dest = segmentation
-	dest.Score, dest.Map = t.Inspection.DeSTScore, t.Inspection.DeSTMap(t.width, t.height)
+	dest.Score, dest.Map = t.Inspection.DeSTScore(), t.Inspection.DeSTMap(t.width, t.height)
 	return segmentation, dest
 }
 

@@ -117,14 +117,14 @@ func TestEvaluate(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if s.Score != alone.Score || s.DeSTScore != alone.DeSTScore || s.Defective != (base(s.Path) == "scratch/0.png") {
-			t.Errorf("%+v, alone %v and %v", s, alone.Score, alone.DeSTScore)
+		if s.Score != alone.Score || s.DeSTScore != alone.DeSTScore() || s.Defective != (base(s.Path) == "scratch/0.png") {
+			t.Errorf("%+v, alone %v and %v", s, alone.Score, alone.DeSTScore())
 		}
 		for _, m := range []struct {
 			e     *metric.Evaluator
 			score float64
 			at    []float32
-		}{{&segmentation, alone.Score, alone.Map(side, side)}, {&dest, alone.DeSTScore, alone.DeSTMap(side, side)}} {
+		}{{&segmentation, alone.Score, alone.Map(side, side)}, {&dest, alone.DeSTScore(), alone.DeSTMap(side, side)}} {
 			if err := m.e.Add(metric.Sample{Score: m.score, Defective: s.Defective, Width: side, Height: side, Map: m.at, Mask: make([]uint8, side*side)}); err != nil {
 				t.Fatal(err)
 			}

@@ -2,7 +2,9 @@ package destseg
 
 import (
 	"fmt"
+	"image"
 	"math"
+	"slices"
 	"time"
 
 	"github.com/destseg/destseg/metric"
@@ -95,8 +97,8 @@ func (d *Detector) inspectScaled(p *picture.RGB) (segmentation, dest coarseMap, 
 	overlap := how.overlap()
 	columns, rows := windows(p.Width, how.Width, overlap), windows(p.Height, how.Height, overlap)
 	if len(columns) == 1 && len(rows) == 1 {
-		run := d.newRun(d.normalized(p, 0, 0))
-		err = d.runner.do(run)
+		runs, err := d.see(p, image.Point{})
+		run := runs[0]
 		run.segmentation.span(p.Width, p.Height)
 		run.dest.span(p.Width, p.Height)
 		return run.segmentation, run.dest, run.runTimes, err
@@ -110,12 +112,12 @@ func (d *Detector) inspectScaled(p *picture.RGB) (segmentation, dest coarseMap, 
 	weights := make([]float32, len(segmentation.values))
 	across, down := ramps(columns, how.Width, overlap), ramps(rows, how.Height, overlap)
 	for first := 0; first < len(rows)*len(columns); first += d.runner.batch {
-		runs := make([]*run, min(d.runner.batch, len(rows)*len(columns)-first))
-		for i := range runs {
-			r, c := (first+i)/len(columns), (first+i)%len(columns)
-			runs[i] = d.newRun(d.normalized(p, columns[c], rows[r]))
+		places := make([]image.Point, min(d.runner.batch, len(rows)*len(columns)-first))
+		for i := range places {
+			places[i] = image.Pt(columns[(first+i)%len(columns)], rows[(first+i)/len(columns)])
 		}
-		if err := d.runner.do(runs...); err != nil {
+		runs, err := d.see(p, places...)
+		if err != nil {
 			return segmentation, dest, times, err
 		}
 		times.waited += runs[0].waited // together with the others
@@ -138,12 +140,27 @@ func (d *Detector) inspectScaled(p *picture.RGB) (segmentation, dest coarseMap, 
 	return segmentation, dest, times, nil
 }
 
+// see takes what a picture at network scale shows from these places on through the
+// networks, together.
+func (d *Detector) see(p *picture.RGB, places ...image.Point) ([]*run, error) {
+	runs := make([]*run, len(places))
+	for i, at := range places {
+		input := d.normalized(p, at)
+		defer d.inputs.Put(input)
+		runs[i] = d.newRun(*input)
+	}
+	return runs, d.runner.do(runs...)
+}
+
 // normalized returns what the networks see from a place of a picture at network scale
-// on, 3×Height×Width values.
-func (d *Detector) normalized(p *picture.RGB, x, y int) []float32 {
+// on, 3×Height×Width values. They belong into d.inputs when the run is over.
+func (d *Detector) normalized(p *picture.RGB, at image.Point) *[]float32 {
 	how := d.record.Preprocessing
-	input := make([]float32, 3*how.Width*how.Height)
-	d.window(p, x, y).Normalize(input, how.Mean, how.Std)
+	input, ok := d.inputs.Get().(*[]float32)
+	if !ok {
+		input = new(make([]float32, 3*how.Width*how.Height))
+	}
+	d.window(p, at.X, at.Y).Normalize(*input, how.Mean, how.Std)
 	return input
 }
 
@@ -176,6 +193,11 @@ func newCoarseMap(width, height int) coarseMap {
 func (m *coarseMap) span(width, height int) {
 	m.spanX = min(float64(width)/network.MapStride, float64(m.width))
 	m.spanY = min(float64(height)/network.MapStride, float64(m.height))
+}
+
+// finite reports whether all values are numbers.
+func (m coarseMap) finite() bool {
+	return !slices.ContainsFunc(m.values, func(v float32) bool { return !finite(float64(v)) })
 }
 
 // resize returns the picture's part of the map at another size.

@@ -26,8 +26,6 @@ type Inspection struct {
 	// Score is the mean of the 100 largest values of the segmentation map at network
 	// scale, within the ROI if the detector has one, in [0,1]; more is more anomalous.
 	Score float64
-	// DeSTScore is the same for the DeST map.
-	DeSTScore float64
 
 	// Threshold is the detector's image threshold, if HasThreshold says that it
 	// has one, and Anomalous whether Score is above it.
@@ -84,6 +82,11 @@ func (i *Inspection) Map(width, height int) []float32 {
 // and student at three scales, in [0,1] but for rounding.
 func (i *Inspection) DeSTMap(width, height int) []float32 {
 	return i.inROI(i.dest.resize(width, height), width, height)
+}
+
+// DeSTScore is what [Inspection.Score] is, for the DeST map. Every call computes it anew.
+func (i *Inspection) DeSTScore() float64 {
+	return scoreOf(i.dest.resize(i.scaledWidth, i.scaledHeight), i.roi(i.scaledWidth, i.scaledHeight))
 }
 
 // inROI clears what lies outside the ROI.
@@ -195,13 +198,12 @@ func (d *Detector) InspectRGB(p *picture.RGB) (*Inspection, error) {
 		return nil, err
 	}
 	i.Elapsed, i.Waited = times.elapsed, times.waited
+	if !i.segmentation.finite() || !i.dest.finite() {
+		return nil, fmt.Errorf("%w: they make maps that are no numbers; train the detector again", ErrTensors)
+	}
 	values := i.segmentation.resize(width, height)
 	i.findPeak(values, roi)
 	i.Score = scoreOf(values, roi) // which leaves them in another order
-	i.DeSTScore = scoreOf(i.dest.resize(width, height), roi)
-	if !finite(i.Score) || !finite(i.DeSTScore) {
-		return nil, fmt.Errorf("%w: the scores are %v and %v; train the detector again", ErrTensors, i.Score, i.DeSTScore)
-	}
 	if t := d.record.Threshold; t != nil {
 		i.Threshold, i.HasThreshold, i.Anomalous = t.Image, true, i.Score > t.Image
 		i.PixelThreshold = t.Pixel

@@ -28,7 +28,6 @@ const keptMagic = "DSI\x01"
 // little endian.
 type kept struct {
 	Score          float64         `json:"score"`
-	DeSTScore      float64         `json:"dest_score"`
 	Threshold      *float64        `json:"threshold,omitempty"`
 	PixelThreshold float64         `json:"pixel_threshold,omitempty"`
 	Width          int             `json:"width"`
@@ -47,7 +46,7 @@ type kept struct {
 // [Inspection.UnmarshalBinary]: about 30 KiB at a network size of 256×256.
 func (i *Inspection) MarshalBinary() ([]byte, error) {
 	k := kept{
-		Score: i.Score, DeSTScore: i.DeSTScore, PixelThreshold: i.PixelThreshold, Width: i.Width, Height: i.Height,
+		Score: i.Score, PixelThreshold: i.PixelThreshold, Width: i.Width, Height: i.Height,
 		Nanoseconds: int64(i.Elapsed), Waited: int64(i.Waited), ScaledWidth: i.scaledWidth, ScaledHeight: i.scaledHeight, Heat: i.heat,
 		Regions: i.settings, Cells: [2]int{i.segmentation.width, i.segmentation.height},
 		Span: [2]float64{i.segmentation.spanX, i.segmentation.spanY},
@@ -120,7 +119,7 @@ func restore(content []byte) (*Inspection, error) {
 		return nil, err
 	}
 	i := &Inspection{
-		Score: k.Score, DeSTScore: k.DeSTScore, PixelThreshold: k.PixelThreshold, Width: k.Width, Height: k.Height,
+		Score: k.Score, PixelThreshold: k.PixelThreshold, Width: k.Width, Height: k.Height,
 		Elapsed: time.Duration(k.Nanoseconds), Waited: time.Duration(k.Waited), scaledWidth: k.ScaledWidth, scaledHeight: k.ScaledHeight, heat: k.Heat, settings: k.Regions,
 	}
 	if k.Threshold != nil {

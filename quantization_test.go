@@ -81,7 +81,7 @@ func TestQuantize(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		return i.DeSTScore
+		return i.DeSTScore()
 	}
 	exact := inspect(engine.Float32, WithPrecision(engine.Float32))
 	if rounded := inspect(engine.Int8, WithPrecision(engine.Int8)); rounded == exact || math.Abs(rounded/exact-1) > 0.1 {

@@ -76,6 +76,15 @@ func Decode(r io.Reader, opts ...Option) (*RGB, error) {
 	return s.rgb(), nil
 }
 
+// DecodeBytes is [Decode] for a picture that is in memory already.
+func DecodeBytes(data []byte, opts ...Option) (*RGB, error) {
+	s, err := decodeBytes(data, newOptions(opts))
+	if err != nil {
+		return nil, err
+	}
+	return s.rgb(), nil
+}
+
 // DecodeGray reads a picture like [Decode] and reduces it to one channel: grey is
 // taken as it is, colour becomes its luma (0.299, 0.587, 0.114), as by Pillow's
 // convert("L").
@@ -190,29 +199,40 @@ func sniff(head []byte) (codec, bool) {
 // decode reads one picture from r, which is expected to hold about sizeHint
 // bytes (0: unknown).
 func decode(r io.Reader, sizeHint int64, opts []Option) (decoded, error) {
-	o := options{maxPixels: DefaultMaxPixels, ctx: context.Background()}
-	for _, opt := range opts {
-		opt(&o)
-	}
+	o := newOptions(opts)
 	var head [sniffLen]byte
 	n, err := io.ReadFull(r, head[:])
 	if err != nil && err != io.EOF && err != io.ErrUnexpectedEOF {
 		return decoded{}, err
 	}
-	if n == 0 {
-		return decoded{}, fmt.Errorf("%w: it is empty", ErrDamaged)
-	}
-	c, ok := sniff(head[:n])
-	if !ok {
-		return decoded{}, ErrFormat
+	if _, ok := sniff(head[:n]); n > 0 && !ok {
+		return decoded{}, ErrFormat // whatever follows
 	}
 	data, err := readRest(head[:n], r, sizeHint, o.maxPixels)
 	if err != nil {
 		return decoded{}, err
 	}
+	return decodeBytes(data, o)
+}
 
+func newOptions(opts []Option) options {
+	o := options{maxPixels: DefaultMaxPixels, ctx: context.Background()}
+	for _, set := range opts {
+		set(&o)
+	}
+	return o
+}
+
+func decodeBytes(data []byte, o options) (decoded, error) {
+	if len(data) == 0 {
+		return decoded{}, fmt.Errorf("%w: it is empty", ErrDamaged)
+	}
+	c, ok := sniff(data[:min(len(data), sniffLen)])
+	if !ok {
+		return decoded{}, ErrFormat
+	}
 	var config image.Config
-	err = guard(c, func() (err error) {
+	err := guard(c, func() (err error) {
 		config, err = c.config(bytes.NewReader(data))
 		return err
 	})

@@ -13,6 +13,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"reflect"
 	"strings"
 	"testing"
 
@@ -81,7 +82,7 @@ func TestDecodeKeepsLosslessPictures(t *testing.T) {
 		t.Fatal(err)
 	}
 	for name, file := range map[string][]byte{"png": encodePNG(t, p.Image()), "bmp": bmpFile.Bytes(), "tiff": tiffFile.Bytes()} {
-		got, err := Decode(bytes.NewReader(file))
+		got, err := DecodeBytes(file)
 		if err != nil {
 			t.Errorf("%s: %v", name, err)
 			continue
@@ -407,6 +408,10 @@ func FuzzDecode(f *testing.F) {
 	f.Fuzz(func(t *testing.T, data []byte) {
 		const most = 1 << 16
 		p, err := Decode(bytes.NewReader(data), WithMaxPixels(most))
+		again, againErr := DecodeBytes(data, WithMaxPixels(most))
+		if !reflect.DeepEqual(p, again) || (err == nil) != (againErr == nil) || err != nil && err.Error() != againErr.Error() {
+			t.Errorf("from a stream %v, from memory %v", err, againErr)
+		}
 		if err != nil {
 			if !errors.Is(err, ErrFormat) && !errors.Is(err, ErrDamaged) && !errors.Is(err, ErrTooLarge) {
 				t.Errorf("an error of no known kind: %v", err)

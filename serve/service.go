@@ -147,7 +147,7 @@ func (s *Service) inspect(ctx context.Context, place *host.Place, r Request, ent
 func (s *Service) decode(ctx context.Context, data []byte) (*picture.RGB, error) {
 	ctx, cancel := context.WithTimeoutCause(ctx, s.limits.Decode, errDecodeTime)
 	defer cancel()
-	return picture.Decode(bytes.NewReader(data), picture.WithMaxPixels(s.limits.Pixels), picture.WithContext(ctx))
+	return picture.DecodeBytes(data, picture.WithMaxPixels(s.limits.Pixels), picture.WithContext(ctx))
 }
 
 // Judge puts an inspection into the words of the interface. It returns the mask of the

@@ -235,7 +235,7 @@ func tell(w *bytes.Buffer, name string, i *destseg.Inspection) {
 		verdict = 2
 	}
 	peak := i.Peak()
-	fmt.Fprintf(w, "%s %.17g %.17g %.17g %d %d %d %d %d %.9g\n", name, i.Score, i.DeSTScore, i.Threshold, verdict,
+	fmt.Fprintf(w, "%s %.17g %.17g %.17g %d %d %d %d %d %.9g\n", name, i.Score, i.DeSTScore(), i.Threshold, verdict,
 		i.Width, i.Height, peak.X, peak.Y, peak.Value)
 	regions, _ := i.Regions()
 	for _, r := range regions {

@@ -8,7 +8,6 @@ package capi
 import "C"
 
 import (
-	"bytes"
 	"fmt"
 	"math"
 	"runtime/cgo"
@@ -72,7 +71,7 @@ func destseg_inspect_encoded(detector C.destseg_detector, encoded *C.const_byte,
 		if size > math.MaxInt {
 			return nil, fmt.Errorf("%w: %d bytes", errArgument, size)
 		}
-		p, err := picture.Decode(bytes.NewReader(unsafe.Slice((*byte)(unsafe.Pointer(encoded)), size)))
+		p, err := picture.DecodeBytes(unsafe.Slice((*byte)(unsafe.Pointer(encoded)), size))
 		if err != nil {
 			return nil, fmt.Errorf("%w: %w", destseg.ErrPicture, err)
 		}

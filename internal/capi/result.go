@@ -34,7 +34,7 @@ func destseg_result_summary(of C.destseg_result, to *C.destseg_summary, e *C.des
 		}
 		peak := r.Peak()
 		*to = C.destseg_summary{
-			score: C.double(r.Score), dest_score: C.double(r.DeSTScore), threshold: C.double(r.Threshold),
+			score: C.double(r.Score), dest_score: C.double(r.DeSTScore()), threshold: C.double(r.Threshold),
 			milliseconds: C.double(float64(r.Elapsed.Microseconds()) / 1000),
 			verdict:      C.int32_t(verdict), width: C.int32_t(r.Width), height: C.int32_t(r.Height),
 			peak_x: C.int32_t(peak.X), peak_y: C.int32_t(peak.Y), peak_value: C.float(peak.Value),
