@@ -69,6 +69,9 @@ func (o watchOptions) config(of serve.Config, server *serve.Server, results *his
 	if !o.results && !o.move && o.webhook == "" && of.Recorder == nil {
 		return watch.Config{}, wrongUsage("--watch-results=false leaves nothing of what is found out about pictures; add --watch-move or --webhook")
 	}
+	if _, err := os.ReadDir(o.dir); err != nil { // before the service says that it listens
+		return watch.Config{}, fmt.Errorf("watching %s: %w", o.dir, err)
+	}
 	detector, err := o.detectorOf(of.Host)
 	if err != nil {
 		return watch.Config{}, err
@@ -104,7 +107,7 @@ func (o watchOptions) hook() (*watch.Webhook, error) {
 		return nil, nil
 	}
 	hook := &watch.Webhook{URL: o.webhook, GiveUp: o.giveUp}
-	if err := hook.Check(); err != nil { // before the service says that it listens
+	if err := hook.Check(); err != nil {
 		return nil, wrongUsage("--webhook: %w", err)
 	}
 	text, from := os.Getenv(webhookSecretVariable), webhookSecretVariable

@@ -204,7 +204,7 @@ func TestServeWatchUsage(t *testing.T) {
 		{"--watch " + dir + " --webhook http://localhost --webhook-secret " + filepath.Join(dir, "absent"), 1, "no such file"},
 	} {
 		o := command(t.Context(), append([]string{"serve", detector, "--listen=127.0.0.1:0"}, strings.Fields(test.args)...)...)
-		if o.code != test.code || !strings.Contains(o.stderr, test.want) {
+		if o.code != test.code || !strings.Contains(o.stderr, test.want) || strings.Contains(o.stderr, "Listening") {
 			t.Errorf("%s: exit status %d\n%s\nwant %d, %q", test.args, o.code, o.stderr, test.code, test.want)
 		}
 	}

@@ -16,7 +16,7 @@ type Options struct {
 	Name, Version string // of the server, for its metadata
 	// MaxRequestBytes bounds the body of a request, and a message of gRPC; 0 is 64 MiB.
 	MaxRequestBytes int
-	// Log gets what clients are not told; nil is [slog.Default].
+	// Log gets what clients are not told; nil: no log.
 	Log *slog.Logger
 }
 
@@ -31,7 +31,7 @@ func (o Options) log() *slog.Logger {
 	if o.Log != nil {
 		return o.Log
 	}
-	return slog.Default()
+	return slog.New(slog.DiscardHandler)
 }
 
 // headerLength is the header that tells the length of the JSON object before binary data.

@@ -132,9 +132,21 @@ func (p *Page) csv(w http.ResponseWriter, r *http.Request) error {
 	}
 	w.Header().Set("Content-Type", "text/csv; charset=utf-8")
 	w.Header().Set("Content-Disposition", `attachment; filename="destseg-history-`+time.Now().Format("20060102-150405")+`.csv"`)
-	if err := p.History.WriteCSV(r.Context(), w, filter); err != nil {
+	if err := p.History.WriteCSV(r.Context(), lasting{w}, filter); err != nil {
 		p.Log.Warn("a table of the history was not written to its end", "error", err)
 		panic(http.ErrAbortHandler) // so that what was written is not taken for all
 	}
 	return nil
+}
+
+// A lasting answer may take as long as it gets on: each part has a time of its own.
+type lasting struct{ http.ResponseWriter }
+
+// partTime is for a part to be taken.
+const partTime = time.Minute
+
+func (l lasting) Write(part []byte) (int, error) {
+	// Where there are no deadlines, as in tests, there is none to move.
+	http.NewResponseController(l.ResponseWriter).SetWriteDeadline(time.Now().Add(partTime))
+	return l.ResponseWriter.Write(part)
 }

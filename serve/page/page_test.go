@@ -447,6 +447,34 @@ func TestCSV(t *testing.T) {
 	}
 }
 
+// timed has a deadline.
+type timed struct {
+	*httptest.ResponseRecorder
+	deadline time.Time
+}
+
+func (w *timed) SetWriteDeadline(t time.Time) error {
+	w.deadline = t
+	return nil
+}
+
+// TestLasting checks that every part of a long answer has its time anew.
+func TestLasting(t *testing.T) {
+	w := &timed{ResponseRecorder: httptest.NewRecorder()}
+	for range 2 {
+		w.deadline = time.Time{}
+		if _, err := (lasting{w}).Write([]byte("part")); err != nil {
+			t.Fatal(err)
+		}
+		if left := time.Until(w.deadline); left < partTime/2 || left > partTime {
+			t.Errorf("%v are left", left)
+		}
+	}
+	if w.Body.String() != "partpart" {
+		t.Errorf("%q", w.Body)
+	}
+}
+
 // TestAssets checks that what a page loads is there.
 func TestAssets(t *testing.T) {
 	s := serve(t)

@@ -70,7 +70,7 @@ type Config struct {
 	Poll     time.Duration // from one look through the folder to the next; 0: 2 s
 	MaxBytes int64         // of a picture's file; 0: 256 MiB
 
-	Log     *slog.Logger          // nil: [slog.Default]
+	Log     *slog.Logger          // nil: no log
 	Metrics prometheus.Registerer // nil: nothing is counted
 
 	deaf bool // to what the system tells, as on a network share
@@ -137,7 +137,7 @@ func start(c Config) (*watcher, error) {
 		c.MaxBytes = 256 << 20
 	}
 	if c.Log == nil {
-		c.Log = slog.Default()
+		c.Log = slog.New(slog.DiscardHandler)
 	}
 	var err error
 	if c.Dir, err = filepath.Abs(c.Dir); err != nil {
