@@ -291,11 +291,18 @@ func (l *lowering) convolve(c *chain, v graph.Value) error {
 	s.bias = flag(c.norm != nil || len(n.In) == 3)
 	s.sum = flag(!c.residual.IsNone() || isSpread)
 	s.relu = flag(c.relu)
-	p, err := l.newConvolution(&s)
-	if err != nil {
-		return err
+	w, tiled := l.winograd(&s, l.fusion.constant(n.In[1]))
+	var p *C.dnn_primitive
+	var err error
+	var x *tensor
+	if tiled {
+		x = l.pixels(n.In[0])
+	} else {
+		if p, err = l.newConvolution(&s); err != nil {
+			return err
+		}
+		x = l.convolvable(n.In[0])
 	}
-	x := l.convolvable(n.In[0])
 	var bias *tensor
 	filter, frozen := l.weights(n.In[1])
 	if c.norm != nil {
@@ -307,22 +314,28 @@ func (l *lowering) convolve(c *chain, v graph.Value) error {
 		l.emitTo(frozen, columns(n, whole, filter, part, false)...)
 		whole.buf.keep = whole.buf.keep || frozen
 	}
-	packed, err := l.pack(n, &s, p, filter, frozen)
-	if err != nil {
+	var packed *tensor
+	if tiled {
+		packed = l.filter(n, w, filter, frozen)
+	} else if packed, err = l.pack(n, &s, p, filter, frozen); err != nil {
 		return err
 	}
 	if len(n.In) == 3 {
 		bias = l.use(n.In[2])
 	}
 	run := func(y *tensor) {
-		l.emit(step{node: n, primitive: p, conv: &s, operands: []*tensor{x, packed, bias, y}})
+		if tiled {
+			err = l.convolveTiles(n, w, x, packed, bias, y)
+		} else {
+			l.emit(step{node: n, primitive: p, conv: &s, operands: []*tensor{x, packed, bias, y}})
+		}
 	}
 	if isSpread {
 		l.convolveSpread(c, v, part, whole, run)
 	} else {
 		l.convolveOnto(c, v, x, run)
 	}
-	return nil
+	return err
 }
 
 // convolveSpread lets a convolution, which run emits, add to the share of its spread part.
@@ -376,16 +389,22 @@ func (l *lowering) convBackwardData(n *graph.Node) error {
 	}
 	part, isSpread := l.fusion.spreadData[n]
 	s := l.specOf(C.DNN_BACKWARD_DATA, l.narrowed(v), n.In[0].Shape(), n.In[1].Shape(), n.Window)
-	p, blocks, err := l.newBackward(&s)
-	if err != nil {
-		return err
-	}
 	filter, frozen := l.weights(n.In[1])
 	if isSpread {
 		l.spreadBackwardData(n, part, filter, l.values[n.In[0]])
 		others := rest(filter.shape, part)
 		l.emitTo(frozen, columns(n, filter, others, part, false)...)
 		filter = others
+	}
+	if tiles, ok := l.winograd(&s, frozen); ok {
+		turned, dy := l.filter(n, tiles, filter, frozen), l.pixels(n.In[0])
+		var err error
+		l.convolved(v, func(dx *tensor) { err = l.convolveTiles(n, tiles, dy, turned, nil, dx) })
+		return err
+	}
+	p, blocks, err := l.newBackward(&s)
+	if err != nil {
+		return err
 	}
 	w, err := l.pack(n, &s, p, filter, frozen)
 	if err != nil {
@@ -420,17 +439,12 @@ func (l *lowering) convBackwardWeights(n *graph.Node) error {
 	}
 	part, isSpread := l.fusion.spreads[n.In[0]]
 	s := l.specOf(C.DNN_BACKWARD_WEIGHTS, l.narrowed(n.In[0]), n.In[1].Shape(), n.Shapes[0], n.Window)
-	p, blocks, err := l.newBackward(&s)
-	if err != nil {
-		return err
-	}
-	x, dy, w, dw := l.inBlocks(n.In[0], blocks), l.inBlocks(n.In[1], blocks), packed(p), l.plain(v)
-	l.emit(step{node: n, primitive: p, conv: &s, operands: []*tensor{x, w, nil, dy}})
+	dw := l.plain(v)
 	target := dw
 	if isSpread {
 		target = rest(dw.shape, part)
 	}
-	if err := l.unpack(n, &s, p, w, target); err != nil {
+	if err := l.filterGradientOf(n, &s, target); err != nil {
 		return err
 	}
 	if isSpread {
@@ -438,4 +452,18 @@ func (l *lowering) convBackwardWeights(n *graph.Node) error {
 		l.spreadBackwardWeights(n, part, l.values[n.In[1]], dw)
 	}
 	return nil
+}
+
+// filterGradientOf emits the gradient of the weights that a convolution really has.
+func (l *lowering) filterGradientOf(n *graph.Node, s *C.dnn_conv_spec, dw *tensor) error {
+	if tiles, ok := l.winograd(s, false); ok {
+		return l.filterGradient(n, tiles, l.pixels(n.In[0]), l.pixels(n.In[1]), dw)
+	}
+	p, blocks, err := l.newBackward(s)
+	if err != nil {
+		return err
+	}
+	x, dy, w := l.inBlocks(n.In[0], blocks), l.inBlocks(n.In[1], blocks), packed(p)
+	l.emit(step{node: n, primitive: p, conv: s, operands: []*tensor{x, w, nil, dy}})
+	return l.unpack(n, s, p, w, dw)
 }

@@ -23,7 +23,9 @@ import (
 // New returns the engine.
 func New() (engine.Engine, error) { return dnn{}, nil }
 
-type dnn struct{}
+type dnn struct {
+	tiled bool // every convolution that can be computed by tiles is, as tests want it
+}
 
 // Name implements engine.Engine.
 func (dnn) Name() string {
@@ -32,7 +34,7 @@ func (dnn) Name() string {
 }
 
 // Compile implements engine.Engine.
-func (dnn) Compile(g *graph.Graph, o engine.Options) (engine.Program, error) {
+func (d dnn) Compile(g *graph.Graph, o engine.Options) (engine.Program, error) {
 	precision := o.Precision
 	if precision == engine.Int8 {
 		if err := checkInt8(g); err != nil {
@@ -60,7 +62,7 @@ func (dnn) Compile(g *graph.Graph, o engine.Options) (engine.Program, error) {
 	p.call.run = p.executeHere
 	var err error
 	p.thread.do(func() {
-		err = p.compile(g, o.Constants, bf16, int(C.ds_thread_init(C.int(threads))))
+		err = p.compile(g, o.Constants, bf16, d.tiled, int(C.ds_thread_init(C.int(threads))))
 	})
 	if err != nil {
 		p.Close()

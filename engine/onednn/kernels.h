@@ -71,6 +71,12 @@ enum ds_kernel {
     // Weights in the layout of a convolution: element (o, i, k) lies at places[o] + places[O+i] + places[O+I+k].
     DS_PACK,          // p: w float row-major, packed, places; n: O I K² bytes to clear first
     DS_UNPACK,        // p: packed float, w float row-major, places; n: O I K²
+    // Winograd's convolutions: tiles of m×m results, T of them at a time from first on; (m+2)² matrices of tiles or weights.
+    DS_SOURCE_TILES,  // p: x, tiles float; n: first T N H W C ldx P Q margin dilation m
+    DS_GRADIENT_TILES, // p: dy, tiles float; n: first T N P Q O lddy P Q 0 dilation m
+    DS_TARGET_TILES,  // p: tiles float, bias or NULL, y; n: first T N P Q O ldy dilation m, whether to add to y; relu
+    DS_FILTER_TILES,  // p: w float row-major, matrices I×O float; n: O I, whether they are turned for a gradient of x, m
+    DS_FILTER_GRADIENT, // p: matrices I×O float, dw float row-major; n: O I m
     DS_SGD,           // p: w, gradient, momentum, rate; n: count; f: momentum, decay
     DS_FOLD,          // p: w, scale, shift, mean, var, w', bias'; n: O, elements per O; f: epsilon
     // Levels are bytes, signed where the lowest is below 0: a number is a step times its level.
@@ -92,6 +98,9 @@ const char *ds_kernel_name(int kernel);
 // ds_work_size is how many doubles ds_args.work needs for tensors of up to
 // that many channels.
 long ds_work_size(int threads, long channels);
+
+// ds_tiles is how many tiles a picture of h×w results has.
+long ds_tiles(long h, long w, long dilation, long m);
 
 // ds_classes is the most classes of pixels that DS_TAP_SUMS tells apart.
 long ds_classes(long kernel);

@@ -28,6 +28,10 @@ type step struct {
 	places    []C.long // of packed weights, see layout
 	bf16      bool
 	relu      bool
+
+	// A product of tiles has the primitive's operands and what is done around it, see
+	// ds_append_product. Its operands are all of theirs.
+	product *product
 }
 
 // maxChannels is the most that an activation can have; C has the same constant.
@@ -37,6 +41,7 @@ const maxChannels = 2048
 type lowering struct {
 	context *C.dnn_context
 	bf16    bool
+	tiled   bool // see dnn
 	graph   *graph.Graph
 	fusion  fusion
 

@@ -26,6 +26,9 @@ func (p *program) describe(l *lowering) {
 			d.Kernel = C.GoString(C.ds_kernel_name(s.kernel))
 		default:
 			d.Kernel = C.GoString(&s.primitive.implementation[0])
+			if s.product != nil {
+				d.Kernel = "winograd " + d.Kernel
+			}
 			c := s.conv
 			d.Operations = 2 * float64(c.n*c.o*c.p*c.q) * float64(c.c*c.kernel*c.kernel)
 		}

@@ -15,6 +15,8 @@ typedef struct {
     int kernel;
     ds_args args;
     long *places; // of packed weights, or NULL
+    ds_part parts[3]; // around the primitive, if there are tiles
+    long tiles, chunk;
 } step;
 
 struct ds_program {
@@ -72,6 +74,31 @@ int ds_append_kernel(ds_program *p, int kernel, const ds_args *a, const long *pl
     return 0;
 }
 
+int ds_append_product(ds_program *p, dnn_primitive *product, const ds_part before[2], const ds_part *after, long tiles, long chunk) {
+    step *s = append(p);
+    if (!s) return dnnl_out_of_memory;
+    *s = (step){.primitive = product, .parts = {before[0], before[1], *after}, .tiles = tiles, .chunk = chunk};
+    for (int i = 0; i < 3; i++) s->parts[i].args.threads = p->threads;
+    return 0;
+}
+
+static void run_part(ds_part *part, long first, long chunk) {
+    if (part->kernel == DS_KERNELS) return;
+    part->args.n[0] = first, part->args.n[1] = chunk;
+    ds_kernel_run(part->kernel, &part->args);
+}
+
+static int run_product(step *s, dnn_context *c) {
+    for (long first = 0; first < s->tiles; first += s->chunk) {
+        run_part(&s->parts[0], first, s->chunk);
+        run_part(&s->parts[1], first, s->chunk);
+        int status = dnn_execute(c, s->primitive);
+        if (status) return status;
+        run_part(&s->parts[2], first, s->chunk);
+    }
+    return 0;
+}
+
 static double now(void) {
     struct timespec t;
     clock_gettime(CLOCK_MONOTONIC, &t);
@@ -82,7 +109,10 @@ int ds_run(ds_program *p, int first, int end, dnn_context *c, double *seconds) {
     for (int i = first; i < end; i++) {
         double start = seconds ? now() : 0;
         step *s = &p->steps[i];
-        if (s->primitive) {
+        if (s->tiles) {
+            int status = run_product(s, c);
+            if (status) return status;
+        } else if (s->primitive) {
             int status = dnn_execute(c, s->primitive);
             if (status) return status;
         } else {

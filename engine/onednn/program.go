@@ -45,12 +45,12 @@ type list struct {
 	count int
 }
 
-func (p *program) compile(g *graph.Graph, constants func(string, []float32) error, bf16 bool, threads int) error {
+func (p *program) compile(g *graph.Graph, constants func(string, []float32) error, bf16, tiled bool, threads int) error {
 	if err := check(C.dnn_open(&p.context), "opening the engine"); err != nil {
 		return err
 	}
 	l := &lowering{
-		context: p.context, bf16: bf16, graph: g, fusion: newFusion(g, C.dnn_native_int8() != 0),
+		context: p.context, bf16: bf16, tiled: tiled, graph: g, fusion: newFusion(g, C.dnn_native_int8() != 0),
 		frozen: map[string]bool{}, baked: map[*graph.Node]bool{}, values: map[graph.Value]*tensor{}, converted: map[graph.Value]*tensor{}, outputs: map[string]*tensor{}, sums: map[graph.Value]*tensor{}, blocks: map[graph.Value]*tensor{},
 	}
 	if constants != nil {
@@ -159,6 +159,9 @@ func (p *program) address(t *tensor) unsafe.Pointer {
 }
 
 func (p *program) append(list *C.ds_program, s step, scratch, work unsafe.Pointer) error {
+	if s.product != nil {
+		return p.appendProduct(list, s, scratch, work)
+	}
 	if s.primitive != nil {
 		o := s.operands
 		var factors unsafe.Pointer
@@ -171,6 +174,12 @@ func (p *program) append(list *C.ds_program, s step, scratch, work unsafe.Pointe
 		}
 		return check(status, s.node.Op.String())
 	}
+	a := p.args(s, work)
+	return check(C.ds_append_kernel(list, s.kernel, &a, unsafe.SliceData(s.places), C.int(len(s.places))), s.node.Op.String())
+}
+
+// args are the operands of a kernel.
+func (p *program) args(s step, work unsafe.Pointer) C.ds_args {
 	a := C.ds_args{bf: flag(s.bf16), relu: flag(s.relu), work: (*C.double)(work)}
 	for i, t := range s.operands {
 		a.p[i] = p.address(t)
@@ -181,7 +190,7 @@ func (p *program) append(list *C.ds_program, s step, scratch, work unsafe.Pointe
 	for i, f := range s.constants {
 		a.f[i] = C.float(f)
 	}
-	return check(C.ds_append_kernel(list, s.kernel, &a, unsafe.SliceData(s.places), C.int(len(s.places))), s.node.Op.String())
+	return a
 }
 
 // values are those of a row-major tensor in fp32.

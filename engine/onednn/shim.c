@@ -50,6 +50,14 @@ int dnn_native_bf16(void) {
     return (isa & dnnl_cpu_isa_avx512_core_bf16) == dnnl_cpu_isa_avx512_core_bf16;
 }
 
+int dnn_tiles_bf16(void) {
+#if defined(__x86_64__)
+    return (dnnl_get_effective_cpu_isa() & dnnl_cpu_isa_avx512_core_amx) == dnnl_cpu_isa_avx512_core_amx;
+#else
+    return 0;
+#endif
+}
+
 int dnn_native_int8(void) {
 #if defined(__x86_64__)
     dnnl_cpu_isa_t isa = dnnl_get_effective_cpu_isa();
@@ -251,6 +259,41 @@ int dnn_conv_create(dnn_context *c, const dnn_conv_spec *s, dnn_primitive **out)
     if (s->factors) TRY_OR(factors_operand(c, p, s), done);
 done:
     forget(x), forget(w), forget(dw), forget(b), forget(y);
+    if (attr) dnnl_primitive_attr_destroy(attr);
+    if (pd) dnnl_primitive_desc_destroy(pd);
+    if (status == dnnl_success)
+        *out = p;
+    else
+        dnn_destroy(p);
+    return status;
+}
+
+int dnn_product_create(dnn_context *c, long count, long m, long k, long n, int transposed, int sum, dnn_primitive **out) {
+    dnnl_memory_desc_t a, b, d;
+    memset(&a, 0, sizeof a), memset(&b, 0, sizeof b), memset(&d, 0, sizeof d);
+    dnnl_primitive_attr_t attr = NULL;
+    dnnl_primitive_desc_t pd = NULL;
+    dnn_primitive *p = calloc(1, sizeof *p);
+    if (!p) return dnnl_out_of_memory;
+    dnn_conv_spec plain = {.sum = sum};
+    int status;
+    TRY_OR(describe(&a, 3, (long[]){count, m, k}, dnnl_f32, transposed ? dnnl_acb : dnnl_abc), done);
+    TRY_OR(describe(&b, 3, (long[]){count, k, n}, dnnl_f32, dnnl_abc), done);
+    TRY_OR(describe(&d, 3, (long[]){count, m, n}, dnnl_f32, dnnl_abc), done);
+    TRY_OR(attributes(&plain, &attr), done);
+#if DNNL_VERSION_MAJOR >= 3
+    TRY_OR(dnnl_matmul_primitive_desc_create(&pd, c->engine, a, b, NULL, d, attr), done);
+#else
+    dnnl_matmul_desc_t desc;
+    TRY_OR(dnnl_matmul_desc_init(&desc, &a, &b, NULL, &d), done);
+    TRY_OR(dnnl_primitive_desc_create(&pd, &desc, attr, c->engine, NULL), done);
+#endif
+    TRY_OR(operand(c, p, pd, DNNL_ARG_SRC), done);
+    TRY_OR(operand(c, p, pd, DNNL_ARG_WEIGHTS), done);
+    TRY_OR(operand(c, p, pd, DNNL_ARG_DST), done);
+    TRY_OR(finish(c, p, pd), done);
+done:
+    forget(a), forget(b), forget(d);
     if (attr) dnnl_primitive_attr_destroy(attr);
     if (pd) dnnl_primitive_desc_destroy(pd);
     if (status == dnnl_success)

@@ -74,6 +74,11 @@ int dnn_conv_layout(const dnn_primitive *p);
 // values. A layout that is not made of blocks gives dnnl_unimplemented.
 int dnn_weights_places(const dnn_primitive *conv, const dnn_conv_spec *s, long *places);
 
+// Creates count products of fp32 matrices, each m×k times k×n and row-major, that are the
+// source, the weights and the destination of dnn_conv_bind. Where it is transposed the first
+// one is k×m; where there is a sum the products are added to what is there.
+int dnn_product_create(dnn_context *c, long count, long m, long k, long n, int transposed, int sum, dnn_primitive **out);
+
 int dnn_execute(dnn_context *c, dnn_primitive *p);
 void dnn_destroy(dnn_primitive *p);
 
@@ -81,6 +86,8 @@ void dnn_destroy(dnn_primitive *p);
 int dnn_version(void);
 // Whether bf16 is computed natively: by AMX or AVX512-BF16.
 int dnn_native_bf16(void);
+// Whether AMX computes it, sixteen times as fast as fp32 and not twice.
+int dnn_tiles_bf16(void);
 // Whether products of 8-bit integers are summed natively in 32 bits: by AMX,
 // AVX512-VNNI or AVX-VNNI. Older x86 processors sum pairs in 16 bits first, which
 // do not hold them.
