@@ -47,9 +47,9 @@ func (l *lowering) winograd(s *C.dnn_conv_spec, frozen bool) (w winograd, ok boo
 		return w, false
 	}
 	w = winograd{spec: *s, side: 4}
-	forward := s.kind == C.DNN_FORWARD
-	if forward && !l.bf16 {
-		if len(l.graph.Updates) > 0 {
+	inference := len(l.graph.Updates) == 0
+	if s.kind == C.DNN_FORWARD && !l.bf16 {
+		if !inference {
 			return w, false
 		}
 		w.side = 2
@@ -58,21 +58,26 @@ func (l *lowering) winograd(s *C.dnn_conv_spec, frozen bool) (w winograd, ok boo
 	if s.kind == C.DNN_BACKWARD_DATA {
 		height, width = s.h, s.w
 	}
-	w.tiles = int(s.n * C.ds_tiles(height, width, s.dilation, C.long(w.side)))
+	each := int(C.ds_tiles(height, width, s.dilation, C.long(w.side)))
+	w.tiles = int(s.n) * each
+	pictures := int(s.n)
+	if inference {
+		pictures = 1 // what is found in one must not depend on what goes with it
+	}
+	tiles := pictures * each
 	places, channels, weights := (w.side+2)*(w.side+2), int(s.c+s.o), float64(s.c*s.o)
 	bytes := chunkBytes
 	if s.kind == C.DNN_BACKWARD_WEIGHTS {
 		bytes = sumChunkBytes
 	}
-	w.chunk = min(max(bytes/(4*places*channels), 32), w.tiles)
-	chunks := (w.tiles + w.chunk - 1) / w.chunk
+	chunks := (tiles-1)/max(bytes/(4*places*channels), 32) + 1
 	// Odd, lest the matrices of all places begin at the same line of a cache.
-	w.chunk = (w.tiles+chunks-1)/chunks | 1
+	w.chunk = (tiles+chunks-1)/chunks | 1
 
 	// In multiplications of fp32: what transforming a number takes, and transforming a
 	// weight and bringing it in.
 	const perNumber, perWeight, perFrozenWeight = 50, 60, 30
-	direct := float64(s.n) * tapsInside(s.p, s) * tapsInside(s.q, s) * weights
+	direct := float64(pictures) * tapsInside(s.p, s) * tapsInside(s.q, s) * weights
 	if l.bf16 {
 		direct /= 2
 	}
@@ -80,7 +85,7 @@ func (l *lowering) winograd(s *C.dnn_conv_spec, frozen bool) (w winograd, ok boo
 	if frozen {
 		once = perFrozenWeight
 	}
-	own := float64(w.tiles)*(weights+perNumber*float64(channels)) + float64(once)*weights
+	own := float64(tiles)*(weights+perNumber*float64(channels)) + float64(once)*weights
 	return w, l.tiled || float64(places)*own < direct
 }
 
