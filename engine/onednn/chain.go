@@ -284,6 +284,32 @@ func (l *lowering) fold(w *tensor, bn *graph.Node) (folded, bias *tensor) {
 	return folded, bias
 }
 
+// A method is one of computing a convolution forward: oneDNN's own, or by tiles.
+type method struct {
+	operand func(graph.Value) *tensor // as it is taken
+	pack    func(filter *tensor, frozen bool) (*tensor, error)
+	run     func(x, packed, bias, y *tensor) error // emits it
+}
+
+func (l *lowering) method(n *graph.Node, s *C.dnn_conv_spec) (method, error) {
+	if w, ok := l.winograd(s, l.fusion.constant(n.In[1])); ok {
+		return method{
+			operand: l.pixels,
+			pack:    func(filter *tensor, frozen bool) (*tensor, error) { return l.filter(n, w, filter, frozen), nil },
+			run:     func(x, packed, bias, y *tensor) error { return l.convolveTiles(n, w, x, packed, bias, y) },
+		}, nil
+	}
+	p, err := l.newConvolution(s)
+	return method{
+		operand: l.convolvable,
+		pack:    func(filter *tensor, frozen bool) (*tensor, error) { return l.pack(n, s, p, filter, frozen) },
+		run: func(x, packed, bias, y *tensor) error {
+			l.emit(step{node: n, primitive: p, conv: s, operands: []*tensor{x, packed, bias, y}})
+			return nil
+		},
+	}, err
+}
+
 func (l *lowering) convolve(c *chain, v graph.Value) error {
 	n := c.conv
 	part, isSpread := l.fusion.spreads[n.In[0]]
@@ -291,18 +317,11 @@ func (l *lowering) convolve(c *chain, v graph.Value) error {
 	s.bias = flag(c.norm != nil || len(n.In) == 3)
 	s.sum = flag(!c.residual.IsNone() || isSpread)
 	s.relu = flag(c.relu)
-	w, tiled := l.winograd(&s, l.fusion.constant(n.In[1]))
-	var p *C.dnn_primitive
-	var err error
-	var x *tensor
-	if tiled {
-		x = l.pixels(n.In[0])
-	} else {
-		if p, err = l.newConvolution(&s); err != nil {
-			return err
-		}
-		x = l.convolvable(n.In[0])
+	how, err := l.method(n, &s)
+	if err != nil {
+		return err
 	}
+	x := how.operand(n.In[0])
 	var bias *tensor
 	filter, frozen := l.weights(n.In[1])
 	if c.norm != nil {
@@ -314,21 +333,15 @@ func (l *lowering) convolve(c *chain, v graph.Value) error {
 		l.emitTo(frozen, columns(n, whole, filter, part, false)...)
 		whole.buf.keep = whole.buf.keep || frozen
 	}
-	var packed *tensor
-	if tiled {
-		packed = l.filter(n, w, filter, frozen)
-	} else if packed, err = l.pack(n, &s, p, filter, frozen); err != nil {
+	packed, err := how.pack(filter, frozen)
+	if err != nil {
 		return err
 	}
 	if len(n.In) == 3 {
 		bias = l.use(n.In[2])
 	}
 	run := func(y *tensor) {
-		if tiled {
-			err = l.convolveTiles(n, w, x, packed, bias, y)
-		} else {
-			l.emit(step{node: n, primitive: p, conv: &s, operands: []*tensor{x, packed, bias, y}})
-		}
+		err = how.run(x, packed, bias, y)
 	}
 	if isSpread {
 		l.convolveSpread(c, v, part, whole, run)

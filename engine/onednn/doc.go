@@ -12,6 +12,11 @@
 // precision that the convolution prefers: once when frozen, each step when
 // trained.
 //
+// Convolutions of 3×3 and stride 1 are computed by products of tiles (Winograd) where that
+// is faster and precise enough: with a third to two thirds of the multiplications, in fp32,
+// which beats bf16 on processors without AMX. The trained way forward in fp32 is left
+// alone.
+//
 // Convolutions of rounded numbers, [graph.OpQuantize], are computed in 8-bit integers
 // where the processor sums their products in 32 bits, and elsewhere as numbers. What
 // passes from one to the next are bytes; so are residuals.
