@@ -76,7 +76,7 @@ func (l *lowering) winograd(s *C.dnn_conv_spec, frozen bool) (w winograd, ok boo
 
 	// In multiplications of fp32: what transforming a number takes, and transforming a
 	// weight and bringing it in.
-	const perNumber, perWeight, perFrozenWeight = 50, 60, 30
+	const perNumber, perWeight, perFrozenWeight = 50, 40, 30
 	direct := float64(pictures) * tapsInside(s.p, s) * tapsInside(s.q, s) * weights
 	if l.bf16 {
 		direct /= 2
