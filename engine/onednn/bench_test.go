@@ -59,6 +59,9 @@ func BenchmarkRun(b *testing.B) {
 						}
 					}
 				}
+				if err := p.Run(); err != nil { // which prepares what is frozen
+					b.Fatal(err)
+				}
 				for b.Loop() {
 					if err := p.Run(); err != nil {
 						b.Fatal(err)
