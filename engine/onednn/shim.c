@@ -228,6 +228,17 @@ done:
     return status;
 }
 
+// Ends the making of a primitive, well or not.
+static int hand_over(int status, dnn_primitive *p, dnnl_primitive_attr_t attr, dnnl_primitive_desc_t pd, dnn_primitive **out) {
+    if (attr) dnnl_primitive_attr_destroy(attr);
+    if (pd) dnnl_primitive_desc_destroy(pd);
+    if (status == dnnl_success)
+        *out = p;
+    else
+        dnn_destroy(p);
+    return status;
+}
+
 int dnn_conv_create(dnn_context *c, const dnn_conv_spec *s, dnn_primitive **out) {
     dnnl_data_type_t type = s->bf16 ? dnnl_bf16 : dnnl_f32;
     long xs[4] = {s->n, s->c, s->h, s->w}, ws[4] = {s->o, s->c, s->kernel, s->kernel}, ys[4] = {s->n, s->o, s->p, s->q};
@@ -259,13 +270,7 @@ int dnn_conv_create(dnn_context *c, const dnn_conv_spec *s, dnn_primitive **out)
     if (s->factors) TRY_OR(factors_operand(c, p, s), done);
 done:
     forget(x), forget(w), forget(dw), forget(b), forget(y);
-    if (attr) dnnl_primitive_attr_destroy(attr);
-    if (pd) dnnl_primitive_desc_destroy(pd);
-    if (status == dnnl_success)
-        *out = p;
-    else
-        dnn_destroy(p);
-    return status;
+    return hand_over(status, p, attr, pd, out);
 }
 
 int dnn_product_create(dnn_context *c, long count, long m, long k, long n, int transposed, int sum, dnn_primitive **out) {
@@ -294,13 +299,7 @@ int dnn_product_create(dnn_context *c, long count, long m, long k, long n, int t
     TRY_OR(finish(c, p, pd), done);
 done:
     forget(a), forget(b), forget(d);
-    if (attr) dnnl_primitive_attr_destroy(attr);
-    if (pd) dnnl_primitive_desc_destroy(pd);
-    if (status == dnnl_success)
-        *out = p;
-    else
-        dnn_destroy(p);
-    return status;
+    return hand_over(status, p, attr, pd, out);
 }
 
 int dnn_conv_bind(dnn_primitive *p, void *src, void *weights, void *bias, void *dst, void *scratch, void *factors) {

@@ -245,9 +245,19 @@ TYPED(target_tiles)
 // Weights O×I×3×3 to matrices of inputs × outputs, and back. Where they are turned, as for
 // the gradient of a source, outputs are the inputs and taps lie the other way round.
 
+// SIDED defines NAME(a, lo, hi, thread) from NAME_body(a, lo, hi, m), m standing in a->n.
+#define SIDED(name, at)                                                     \
+    VARIANTS static void name(args a, long lo, long hi, int thread) {        \
+        (void)thread;                                                       \
+        if (a->n[at] == 4)                                                  \
+            name##_body(a, lo, hi, 4);                                      \
+        else                                                                \
+            name##_body(a, lo, hi, 2);                                      \
+    }
+
 enum { ROW = 256, GROUP = 16 }; // outputs and inputs at a time
 
-BODY void filter_range(args a, long lo, long hi, int m) {
+BODY void filter_tiles_body(args a, long lo, long hi, int m) {
     long o = a->n[0], c = a->n[1], turned = a->n[2];
     const int all = m + 2;
     const float(*f)[3] = filters[m == 4];
@@ -275,15 +285,9 @@ BODY void filter_range(args a, long lo, long hi, int m) {
         }
 }
 
-VARIANTS static void filter_tiles(args a, long lo, long hi, int thread) {
-    (void)thread;
-    if (a->n[3] == 4)
-        filter_range(a, lo, hi, 4);
-    else
-        filter_range(a, lo, hi, 2);
-}
+SIDED(filter_tiles, 3)
 
-BODY void filter_back_range(args a, long lo, long hi, int m) {
+BODY void filter_gradient_body(args a, long lo, long hi, int m) {
     long o = a->n[0], c = a->n[1];
     const int all = m + 2;
     const float(*f)[3] = filters[m == 4];
@@ -309,13 +313,7 @@ BODY void filter_back_range(args a, long lo, long hi, int m) {
         }
 }
 
-VARIANTS static void filter_gradient(args a, long lo, long hi, int thread) {
-    (void)thread;
-    if (a->n[2] == 4)
-        filter_back_range(a, lo, hi, 4);
-    else
-        filter_back_range(a, lo, hi, 2);
-}
+SIDED(filter_gradient, 2)
 
 void ds_source_tiles(args a) { ds_parallel(a, a->n[1], source_tiles); }
 

@@ -65,7 +65,7 @@ func (l *lowering) winograd(s *C.dnn_conv_spec, frozen bool) (w winograd, ok boo
 		pictures = 1 // what is found in one must not depend on what goes with it
 	}
 	tiles := pictures * each
-	places, channels, weights := (w.side+2)*(w.side+2), int(s.c+s.o), float64(s.c*s.o)
+	places, channels, weights := w.places(), int(s.c+s.o), float64(s.c*s.o)
 	bytes := chunkBytes
 	if s.kind == C.DNN_BACKWARD_WEIGHTS {
 		bytes = sumChunkBytes
@@ -92,13 +92,16 @@ func (l *lowering) winograd(s *C.dnn_conv_spec, frozen bool) (w winograd, ok boo
 // tapsInside is how many taps of all rows, or columns, of results fall into the source and
 // not into the padding, which a direct convolution leaves out.
 func tapsInside(results C.long, s *C.dnn_conv_spec) float64 {
-	rows := max(results-max(s.padding, 0), 0) // for which the first or last tap is inside
-	return float64(results + 2*min(rows, results))
+	rows := max(results-s.padding, 0) // for which the first or last tap is inside
+	return float64(results + 2*rows)
 }
+
+// places is how many numbers a transformed tile has for each channel.
+func (w winograd) places() int { return (w.side + 2) * (w.side + 2) }
 
 // matrices makes room for those of all places, of rows×columns each.
 func (w winograd) matrices(rows, columns int) *tensor {
-	return newTensor(graph.Shape{(w.side + 2) * (w.side + 2), rows, columns}, false, false)
+	return newTensor(graph.Shape{w.places(), rows, columns}, false, false)
 }
 
 // filter transforms weights, once if they are frozen.
@@ -165,8 +168,7 @@ func (l *lowering) filterGradient(n *graph.Node, w winograd, x, dy, dw *tensor) 
 // newProduct makes that of all places.
 func (l *lowering) newProduct(w winograd, rows, inner, columns int, transposed, sum bool) (*C.dnn_primitive, error) {
 	var p *C.dnn_primitive
-	places := C.long(w.side+2) * C.long(w.side+2)
-	if err := check(C.dnn_product_create(l.context, places, C.long(rows), C.long(inner), C.long(columns), flag(transposed), flag(sum), &p), "product"); err != nil {
+	if err := check(C.dnn_product_create(l.context, C.long(w.places()), C.long(rows), C.long(inner), C.long(columns), flag(transposed), flag(sum), &p), "product"); err != nil {
 		return nil, err
 	}
 	l.own(p)
