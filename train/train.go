@@ -124,6 +124,9 @@ func Run(ctx context.Context, c Config) (Result, error) {
 	run.Identity = id
 	run.Start = start
 	reached, err := training.Run(ctx, run)
+	if errors.Is(err, ErrDiverged) {
+		err = fmt.Errorf("%w; another seed, a larger batch or fp32 may help", err)
+	}
 	if err != nil {
 		return Result{}, err
 	}

@@ -312,6 +312,7 @@ func formatResults(results []bench.Result) string {
 	}
 	return formatTable(table) + `
 median, p90, p99: of a call, from normalised pictures to maps or to an updated network
+pictures/s: in all calls together
 floor: the convolutions alone; over floor: median of the ratios of neighbouring calls
 memory: of the compiled networks; peak: of the whole process meanwhile
 

@@ -74,7 +74,7 @@ type Result struct {
 	P90    float64 `json:"p90_seconds"`
 	P99    float64 `json:"p99_seconds"`
 
-	PicturesPerSecond float64 `json:"pictures_per_second"` // by the median
+	PicturesPerSecond float64 `json:"pictures_per_second"` // over all calls
 
 	// Floor is the median time of the convolutions alone, run after each call,
 	// and Ratio the median of time over floor of each pair. 0: the engine
@@ -153,7 +153,11 @@ func Measure(ctx context.Context, e engine.Engine, o engine.Options, w Work, eff
 		ratios = append(ratios, seconds/floor)
 	}
 	r.Median, r.Least, r.P90, r.P99 = quantile(times, 0.5), slices.Min(times), quantile(times, 0.9), quantile(times, 0.99)
-	r.PicturesPerSecond = float64(r.Batch) / r.Median
+	var total float64
+	for _, seconds := range times {
+		total += seconds
+	}
+	r.PicturesPerSecond = float64(r.Batch*r.Runs) / total
 	if c.profiler != nil {
 		r.Floor, r.Ratio = quantile(floors, 0.5), quantile(ratios, 0.5)
 		r.ProgramMemory = c.profiler.Memory()

@@ -30,10 +30,13 @@ type averager struct {
 	decay   float64
 	names   []string
 	value   []float32
+	steps   int // of the stage
+	before  int // updates in earlier stages since averages began
 }
 
-func (r *runner) averager(program engine.Program, s Stage) *averager {
-	a := &averager{program: program, state: r.State, decay: r.Average}
+func (r *runner) averager(program engine.Program, number int) *averager {
+	s := r.Stages[number]
+	a := &averager{program: program, state: r.State, decay: r.Average, steps: s.Steps}
 	if a.decay == 0 {
 		return a
 	}
@@ -43,8 +46,14 @@ func (r *runner) averager(program engine.Program, s Stage) *averager {
 			a.value = make([]float32, max(len(a.value), r.Kept[name]))
 		}
 	}
+	for n := number - 1; n >= 0 && !r.Stages[n].Settle; n-- {
+		a.before += updates(r.Stages[n].Steps)
+	}
 	return a
 }
+
+// updates is how many updates of averages a stage of so many steps has.
+func updates(steps int) int { return (steps + averageEvery - 1) / averageEvery }
 
 // settle puts the averages in the place of what they average.
 func (r *runner) settle() {
@@ -58,10 +67,11 @@ func (r *runner) settle() {
 
 // after is called after each step of a stage.
 func (a *averager) after(step int) error {
-	if len(a.names) == 0 || (step+1)%averageEvery != 0 {
+	since := step%averageEvery + 1 // steps since the last update
+	if len(a.names) == 0 || since != averageEvery && step+1 != a.steps {
 		return nil
 	}
-	keep := float32(math.Pow(a.decay, averageEvery))
+	keep := float32(a.keep(a.before+step/averageEvery, since))
 	for _, name := range a.names {
 		value := a.value[:len(a.state[name])]
 		if err := a.program.Read(name, value); err != nil {
@@ -77,4 +87,11 @@ func (a *averager) after(step int) error {
 		}
 	}
 	return nil
+}
+
+// keep is the share of the average that stays at its n-th update, counted from 0, which
+// covers some steps. The first ones forget faster than the decay says: by the weights of
+// n updates alone, so that a short run does not end near its beginning.
+func (a *averager) keep(n, steps int) float64 {
+	return min(math.Pow(a.decay, float64(steps)), float64(1+n)/float64(10+n))
 }

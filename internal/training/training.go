@@ -192,7 +192,7 @@ func (r *runner) stage(ctx context.Context, number, first int) error {
 	feed := s.Feed(ctx, first)
 	defer feed.Stop()
 
-	average := r.averager(program, s)
+	average := r.averager(program, number)
 	var clock clock
 	waited := r.times.Waited
 	for step := first; step < s.Steps; step++ {
@@ -259,7 +259,7 @@ func (r *runner) step(program engine.Program, number, step int, batch Tensors) (
 		}
 		losses[name] = float64(v[0])
 		if math.IsNaN(losses[name]) || math.IsInf(losses[name], 0) {
-			return nil, fmt.Errorf("%w at step %d of stage %d; another seed, a larger batch or fp32 may help", ErrDiverged, step+1, number+1)
+			return nil, fmt.Errorf("%w at step %d of stage %d", ErrDiverged, step+1, number+1)
 		}
 	}
 	return losses, nil

@@ -48,7 +48,7 @@ func counting() Config {
 
 func TestAverage(t *testing.T) {
 	c := counting()
-	c.Average = 0.9
+	c.Average = 0.8
 	result, err := Run(t.Context(), c)
 	if err != nil {
 		t.Fatal(err)
@@ -56,12 +56,13 @@ func TestAverage(t *testing.T) {
 	if want := []float32{40, 380}; !slices.Equal(result.State["w"], want) {
 		t.Errorf("w is %v, want %v", result.State["w"], want)
 	}
-	// It is brought up to date after steps 8 and 16 of each stage, and starts as
-	// it is at the first of them.
-	keep := math.Pow(0.9, averageEvery)
+	// It is brought up to date after steps 8, 16 and 20 of each stage, starts as it is at
+	// the first of them, and at first forgets faster than by 0.8 a step.
 	want := 8.0
-	for _, w := range []float64{16, 28, 36} {
-		want = keep*want + (1-keep)*w
+	for _, update := range []struct{ w, keep float64 }{
+		{16, math.Pow(0.8, 8)}, {20, 3. / 12}, {28, math.Pow(0.8, 8)}, {36, math.Pow(0.8, 8)}, {40, 6. / 15},
+	} {
+		want = update.keep*want + (1-update.keep)*update.w
 	}
 	if got := float64(result.State[AverageOf("w")][0]); math.Abs(got-want) > 1e-5 {
 		t.Errorf("the average is %v, want %v", got, want)
@@ -113,9 +114,9 @@ func TestSettle(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	keep := math.Pow(0.5, averageEvery)
-	first := keep*8 + (1-keep)*16
-	want := keep*(first+8) + (1-keep)*(first+16)
+	keep, rest := math.Pow(0.5, averageEvery), math.Pow(0.5, 4)
+	first := rest*(keep*8+(1-keep)*16) + (1-rest)*20
+	want := rest*(keep*(first+8)+(1-keep)*(first+16)) + (1-rest)*(first+20)
 	if got := float64(result.State["w"][0]); math.Abs(got-want) > 1e-4 {
 		t.Errorf("w is %v, want %v", got, want)
 	}
