@@ -225,7 +225,7 @@ func TestUserCache(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	want := Teacher{ImageNet, Torchvision().Digest, builtin.Weights}
+	want := Teacher{ImageNet, Torchvision().Digest, builtin.Weights, builtin.Pretraining}
 	if err := Save(c.Path(), want); err != nil {
 		t.Fatal(err)
 	}

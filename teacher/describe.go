@@ -1,6 +1,7 @@
 package teacher
 
 import (
+	"encoding/json"
 	"errors"
 	"slices"
 	"strings"
@@ -16,6 +17,8 @@ type Description struct {
 	Digest string  `json:"digest"`           // that of [Teacher]
 	Origin *Origin `json:"origin,omitempty"` // what it was made from, as the file has it; nil: it does not say
 	Edited bool    `json:"edited,omitempty"` // its values are not those of the origin any more
+
+	Pretraining json.RawMessage `json:"pretraining,omitempty"` // that of [Teacher]
 
 	File    Tensors `json:"file"`    // all that it holds
 	Teacher Tensors `json:"teacher"` // what of it a teacher uses
@@ -65,7 +68,7 @@ func Describe(spec string, options ...Option) (Description, error) {
 func (c candidate) describe() Description {
 	d := Description{
 		Name: c.name, Path: c.path, Bytes: c.size, Digest: c.digest.String(), Prefix: c.prefix,
-		Foreign: c.foreign(), Unused: c.unused(),
+		Foreign: c.foreign(), Unused: c.unused(), Pretraining: pretrainingOf(c.file),
 	}
 	for name, tensor := range c.file.Tensors {
 		d.File.add(tensor)

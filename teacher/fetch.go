@@ -2,7 +2,9 @@ package teacher
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"time"
@@ -38,7 +40,7 @@ type Fetching struct {
 // cache, in place of what is there. The proxy comes from the environment, as
 // [net/http.ProxyFromEnvironment] says. What fails for the moment is tried again. What
 // came of an interrupted download stays in [Cache.Partial], from where the next one
-// goes on. Two at a time do no harm, but disturb each other.
+// goes on. Two at a time do no harm, but may make each other fail.
 //
 // If ctx ends, the error is its cause. Others name the URL or the file, and wrap
 // [ErrUnreachable], [ErrRefused], [ErrBroken], [ErrOther] or [ErrUnsuitable], or come
@@ -71,6 +73,11 @@ func (c Cache) Fetch(ctx context.Context, f Fetching) error {
 		return err
 	}
 	if err := c.Import(partial); err != nil {
+		if _, missing := os.Stat(partial); errors.Is(missing, fs.ErrNotExist) {
+			if _, absent := c.Load(); absent == nil {
+				return nil // another call was done with it first
+			}
+		}
 		return err
 	}
 	return download.Remove(partial)

@@ -16,6 +16,10 @@ import (
 // originKey is where the metadata of a teacher's file holds its [Origin].
 const originKey = "destseg.teacher"
 
+// PretrainingKey is where the metadata of a file tells how its teacher was trained, as
+// package pretrain writes it.
+const PretrainingKey = "destseg.pretraining"
+
 // An Origin says what a teacher's file was made from.
 type Origin struct {
 	Name   string `json:"name"`   // of the teacher that it was
@@ -24,7 +28,7 @@ type Origin struct {
 }
 
 // Save writes a teacher's file: safetensors in single precision under torchvision's
-// names, with the teacher's name and digest as its [Origin]. The file appears whole
+// names, with the teacher's name and digest as its [Origin] and how it was trained. The file appears whole
 // or not at all. Errors name the file and come from the file system, or wrap
 // [ErrUnsuitable] if t lacks values.
 func Save(path string, t Teacher) error { return save(path, t, weights.FromFloat32) }
@@ -64,6 +68,9 @@ func save(path string, t Teacher, convolution func(shape []int, v []float32) wei
 		return err
 	}
 	f.Metadata = map[string]string{originKey: string(origin)}
+	if t.Pretraining != nil {
+		f.Metadata[PretrainingKey] = string(t.Pretraining)
+	}
 	return weights.WriteFile(path, f)
 }
 
@@ -82,6 +89,17 @@ func originOf(f *weights.File) (*Origin, error) {
 		return nil, fmt.Errorf("%w: metadata %s is none of this program", weights.ErrDamaged, originKey)
 	}
 	return &o, nil
+}
+
+// pretrainingOf returns what a file says about the training of its teacher; nil if it says
+// nothing, or nothing that could be kept in another file.
+func pretrainingOf(f *weights.File) json.RawMessage {
+	const longest = 1 << 20
+	text := f.Metadata[PretrainingKey]
+	if len(text) > longest || !json.Valid([]byte(text)) {
+		return nil
+	}
+	return json.RawMessage(text)
 }
 
 // valuesDigest digests the values of a teacher, whatever file they are in.

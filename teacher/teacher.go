@@ -40,6 +40,7 @@ import (
 	"bytes"
 	"crypto/sha256"
 	_ "embed"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"os"
@@ -73,6 +74,8 @@ type Teacher struct {
 	// Weights holds the values by published name (teacher_net.encoder.…),
 	// row-major: every tensor of [network.TeacherPart].
 	Weights map[string][]float32
+	// Pretraining is the record of package pretrain that the file holds; nil for none.
+	Pretraining json.RawMessage
 }
 
 // An Option says how to read a file.
@@ -179,7 +182,7 @@ func (c candidate) teacher() (Teacher, error) {
 		}
 		return Teacher{}, err
 	}
-	return Teacher{c.name, c.sourceDigest(), values}, nil
+	return Teacher{c.name, c.sourceDigest(), values, pretrainingOf(c.file)}, nil
 }
 
 // sourceDigest is that of the file that the weights come from.

@@ -94,7 +94,7 @@ func (o exportOptions) check(f *pflag.FlagSet) error {
 
 func (o exportOptions) run(c *console, path string) error {
 	var err error
-	if o.output, err = newFile(o.output, path, o.force); err != nil {
+	if o.output, err = newFile(o.output, o.force, path); err != nil {
 		return err
 	}
 	record, values, err := destseg.Read(path)

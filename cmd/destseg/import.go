@@ -47,7 +47,7 @@ Nor does it say what size of pictures it was trained with; published ones are 25
 
 func (o detectorImport) run(c *console, path string) error {
 	var err error
-	if o.output, err = newFile(o.output, path, o.force); err != nil {
+	if o.output, err = newFile(o.output, o.force, path); err != nil {
 		return err
 	}
 	if o.category == "" {

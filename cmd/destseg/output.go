@@ -31,15 +31,15 @@ func outputFile(path string) (string, error) {
 	return path, takesFiles(filepath.Dir(path))
 }
 
-// newFile checks, before any work, that a command that reads input can write a file at
+// newFile checks, before any work, that a command that reads inputs can write a file at
 // path, and that there is none, unless it is to be replaced. It returns the path to
 // write and removes what a killed program has left beside it.
-func newFile(path, input string, force bool) (string, error) {
+func newFile(path string, force bool, inputs ...string) (string, error) {
 	path, err := outputFile(path)
 	if err != nil {
 		return "", err
 	}
-	if err := keepInputs([]string{path}, []string{input}); err != nil {
+	if err := keepInputs([]string{path}, inputs); err != nil {
 		return "", err
 	}
 	if _, err := os.Stat(path); err == nil && !force {

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"os"
-	"path/filepath"
 	"strconv"
 	"strings"
 	"time"
@@ -15,13 +14,12 @@ import (
 
 	"github.com/destseg/destseg"
 	"github.com/destseg/destseg/engine"
+	"github.com/destseg/destseg/internal/disk"
 	"github.com/destseg/destseg/internal/memory"
-	"github.com/destseg/destseg/internal/wholefile"
 	"github.com/destseg/destseg/teacher/pretrain"
 )
 
 type pretrainOptions struct {
-	output string
 	resumption
 	phases       []pretrain.Phase // nil: as usual for steps
 	steps, batch int
@@ -39,7 +37,7 @@ type pretrainOptions struct {
 func newPretrain(c *console) *cobra.Command {
 	usual := pretrain.Usual(0)
 	o := pretrainOptions{
-		output: "teacher.safetensors", steps: 20000, batch: usual.Batch, rate: usual.Rate, decay: usual.WeightDecay,
+		resumption: resumption{output: "teacher.safetensors"}, steps: 20000, batch: usual.Batch, rate: usual.Rate, decay: usual.WeightDecay,
 		average: usual.Average, every: 1000, cache: 4 << 30,
 	}
 	command := &cobra.Command{
@@ -148,7 +146,7 @@ func (o pretrainOptions) recipe() pretrain.Recipe {
 	r := pretrain.Usual(o.steps)
 	if o.phases != nil {
 		r.Phases = o.phases
-		r.Warmup = min(r.Warmup, r.Steps())
+		r.Warmup = pretrain.Usual(r.Steps()).Warmup
 	}
 	r.Batch, r.Rate, r.WeightDecay, r.Average, r.Seed = o.batch, o.rate, o.decay, o.average, o.seed
 	return r
@@ -158,13 +156,13 @@ func (o pretrainOptions) run(ctx context.Context, c *console, paths []string) (e
 	if o.weights != nil && len(o.weights) != len(paths) {
 		return wrongUsage("%d weights for %s", len(o.weights), formatCount(len(paths), "set"))
 	}
-	if err := o.place(&o.output); err != nil {
+	if err := o.place(); err != nil {
 		return err
 	}
-	if _, err := os.Stat(o.output); err == nil && !o.force {
-		return fmt.Errorf("%s: there is a file already; --force replaces it, --output names another one", o.output)
+	if err := keepInputs([]string{o.checkpoint}, paths); err != nil {
+		return err
 	}
-	if err := wholefile.RemoveLeftovers(o.output); err != nil {
+	if o.output, err = newFile(o.output, o.force, paths...); err != nil {
 		return err
 	}
 	e, err := destseg.NewEngine(o.engine)
@@ -180,16 +178,24 @@ func (o pretrainOptions) run(ctx context.Context, c *console, paths []string) (e
 			s.Close()
 		}
 	}()
-	result, err := o.learn(ctx, c, pretrain.Config{
+	config := pretrain.Config{
 		Engine: e, Options: engine.Options{Precision: o.precision, Threads: o.threads}, Recipe: o.recipe(), Sources: sources,
 		Cache: o.cache, Loaders: o.loaders, Checkpoint: o.checkpoint, Fresh: o.fresh, Every: o.every,
-	})
+	}
+	checkpoint, teacher, err := config.FileSizes()
+	if err != nil {
+		return err
+	}
+	if err := o.roomFor(checkpoint, 1, teacher, disk.Free); err != nil {
+		return err
+	}
+	result, err := o.learn(ctx, c, config)
 	if err != nil {
 		return err
 	}
 	result.Record.Program, result.Record.Created = destseg.Version(), time.Now().UTC().Truncate(time.Second)
 	if err := pretrain.Save(o.output, result); err != nil {
-		return err
+		return o.unwritten(err, result.Checkpoint, func(path string) error { return pretrain.Save(path, result) })
 	}
 	os.Remove(o.checkpoint) // it has served
 	fmt.Fprint(c.out, formatList(o.summary(result)))
@@ -231,13 +237,18 @@ func (o pretrainOptions) learn(ctx context.Context, c *console, config pretrain.
 		}
 		m.update(done)
 	}
+	done, reached := 0, ""
 	config.Begin = func(p pretrain.Progress) {
-		if p.Done > 0 {
+		if done = p.Done; p.Done > 0 {
 			c.note("continuing from %s after step %d of %d; --fresh would begin anew", o.checkpoint, p.Done, p.Steps)
 		}
 		m.begin(c, "pretraining", p.Steps)
 	}
+	config.Validating = func(seen, total int) {
+		m.update(done, fmt.Sprintf("validating: picture %s of %s", group(int64(seen)), group(int64(total))))
+	}
 	config.Progress = func(p pretrain.Progress) {
+		done, reached = p.Done, fmt.Sprintf("step %d of %d", p.Done, p.Steps)
 		came := fmt.Sprintf("%d pixels, loss %.3f", config.Recipe.Phases[p.Phase].Size, p.Loss)
 		m.step(p.Done, p.Remaining, came, p.Speed, "crops", p.Checkpoint)
 	}
@@ -248,7 +259,7 @@ func (o pretrainOptions) learn(ctx context.Context, c *console, config pretrain.
 	}
 	result, err := pretrain.Run(ctx, config)
 	m.end()
-	return result, o.ended(ctx, err, "")
+	return result, o.ended(ctx, err, reached)
 }
 
 // accuracies tells how many validation pictures of each set were told right.
@@ -259,9 +270,21 @@ func accuracies(v pretrain.Validation) []string {
 			continue
 		}
 		list = append(list, fmt.Sprintf("%s: top-1 %.1f %% of %s at %d pixels (%.1f %% among the classes of all sets)",
-			filepath.Base(a.Path), 100*a.Top1, formatCount(a.Pictures, "picture"), v.Size, 100*a.Top1OfAll))
+			a.Name, 100*a.Top1, formatCount(a.Pictures, "picture"), v.Size, 100*a.Top1OfAll))
 	}
 	return list
+}
+
+func accuracyRows(v pretrain.Validation) [][2]string {
+	var rows [][2]string
+	for i, a := range accuracies(v) {
+		label := ""
+		if i == 0 {
+			label = "accuracy"
+		}
+		rows = append(rows, [2]string{label, a})
+	}
+	return rows
 }
 
 func (o pretrainOptions) summary(result pretrain.Result) [][2]string {
@@ -273,9 +296,7 @@ func (o pretrainOptions) summary(result pretrain.Result) [][2]string {
 		{"time", formatTime(elapsed)},
 		{"waiting", fmt.Sprintf("%.1f %% of the time for crops", 100*result.Waited.Seconds()/elapsed.Seconds())},
 	}
-	for _, a := range accuracies(r.Validation) {
-		rows = append(rows, [2]string{"accuracy", a})
-	}
+	rows = append(rows, accuracyRows(r.Validation)...)
 	if peak := memory.Peak(); peak > 0 {
 		rows = append(rows, [2]string{"memory", formatBytes(peak) + " at most"})
 	}

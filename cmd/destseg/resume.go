@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"path/filepath"
 	"time"
 
 	"github.com/destseg/destseg/internal/training"
@@ -13,26 +14,27 @@ import (
 // checkpointEnding makes the name of a checkpoint of that of the output.
 const checkpointEnding = ".checkpoint"
 
-// A resumption is where a training goes on after an interruption.
+// A resumption is where a training writes, and goes on after an interruption.
 type resumption struct {
+	output     string
 	checkpoint string // empty: beside the output
 	fresh      bool
 }
 
 // place checks the paths of the output and of the checkpoint, and gives the
 // checkpoint its usual one.
-func (r *resumption) place(output *string) (err error) {
-	if *output, err = outputFile(*output); err != nil {
+func (r *resumption) place() (err error) {
+	if r.output, err = outputFile(r.output); err != nil {
 		return err
 	}
 	if r.checkpoint == "" {
-		r.checkpoint = *output + checkpointEnding
+		r.checkpoint = r.output + checkpointEnding
 	}
 	if r.checkpoint, err = outputFile(r.checkpoint); err != nil {
 		return err
 	}
-	if sameFile(r.checkpoint, *output) {
-		return wrongUsage("--checkpoint and --output name the same file, %s", *output)
+	if sameFile(r.checkpoint, r.output) {
+		return wrongUsage("--checkpoint and --output name the same file, %s", r.output)
 	}
 	return nil
 }
@@ -54,6 +56,9 @@ func (r resumption) ended(ctx context.Context, err error, reached string) error 
 		if reached != "" {
 			err = fmt.Errorf("%w at %s", err, reached)
 		}
+		if r.fresh && reached == "" {
+			break // a checkpoint that is there is the one to be replaced
+		}
 		if _, missing := os.Stat(r.checkpoint); missing == nil {
 			err = fmt.Errorf("%w; %s continues from %s", err, r.again(), r.checkpoint)
 		}
@@ -61,6 +66,24 @@ func (r resumption) ended(ctx context.Context, err error, reached string) error 
 		err = fmt.Errorf("%w (--fresh)", err)
 	}
 	return err
+}
+
+// unwritten is the error of a training that is over and whose result could not be written: it
+// tells where the result is. lost is what kept the last checkpoint from being written; save
+// writes the result elsewhere.
+func (r resumption) unwritten(err, lost error, save func(path string) error) error {
+	if lost == nil {
+		return fmt.Errorf("%w; the training is done and kept: %s goes on from %s", err, r.again(), r.checkpoint)
+	}
+	folder, lost := os.MkdirTemp("", "destseg-*")
+	path := filepath.Join(folder, filepath.Base(r.output))
+	if lost == nil {
+		lost = save(path)
+	}
+	if lost != nil {
+		return fmt.Errorf("%w\nand there is no room for the trained weights elsewhere: %w", err, lost)
+	}
+	return fmt.Errorf("%w; what was trained is in %s: move it to where you want it", err, path)
 }
 
 // A stepMeter shows how far a training has come.

@@ -123,13 +123,13 @@ func (o fetchOptions) fetch(ctx context.Context, c *console, cache teacher.Cache
 			m.note("%s; %s", explain(err), again)
 		},
 	})
-	if ctx.Err() != nil {
+	switch {
+	case err == nil:
+		return nil
+	case ctx.Err() != nil:
 		return interruptedFetch(cache)
 	}
-	if err != nil {
-		return o.advised(err)
-	}
-	return nil
+	return o.advised(err)
 }
 
 // interruptedFetch is the error of a download that the user ended.
@@ -150,7 +150,9 @@ func (o fetchOptions) advised(err error) error {
 		lines = append(lines, "Is there a network? If it is reached through a proxy, name that in "+o.proxyVariable()+".")
 	case errors.Is(err, teacher.ErrBroken):
 		lines = append(lines, "The same command goes on from there.")
-	case !errors.Is(err, teacher.ErrRefused):
+	case errors.Is(err, teacher.ErrOther) && o.url != "":
+		lines = append(lines, "Try without --url.")
+	case !errors.Is(err, teacher.ErrRefused) && !errors.Is(err, teacher.ErrOther):
 		return err
 	}
 	lines = append(lines, fmt.Sprintf("Or download %s elsewhere, bring the file here, and run destseg teacher import %s", o.source.URL, o.source.File()))

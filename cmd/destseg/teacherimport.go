@@ -63,7 +63,7 @@ func (o importOptions) run(path string) ([][2]string, error) {
 		return o.toCache(path)
 	}
 	var err error
-	if o.output, err = newFile(o.output, path, o.force); err != nil {
+	if o.output, err = newFile(o.output, o.force, path); err != nil {
 		return nil, err
 	}
 	var options []teacher.Option

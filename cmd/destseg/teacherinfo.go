@@ -5,11 +5,13 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"strconv"
 	"strings"
 
 	"github.com/spf13/cobra"
 
 	"github.com/destseg/destseg/teacher"
+	"github.com/destseg/destseg/teacher/pretrain"
 	"github.com/destseg/destseg/weights"
 )
 
@@ -109,6 +111,7 @@ func (o teacherInfoOptions) rows(d teacher.Description) [][2]string {
 		}
 		rows = append(rows, [2]string{"made from", text})
 	}
+	rows = append(rows, pretrainedRows(d)...)
 	rows = append(rows, [2]string{"holds", formatTensors(d.File)})
 	if d.Teacher.Count > 0 && (d.Teacher.Count < d.File.Count || d.Prefix != "") {
 		used := formatTensors(d.Teacher)
@@ -131,6 +134,32 @@ func (o teacherInfoOptions) rows(d teacher.Description) [][2]string {
 	}
 	rows = append(rows, namedRows("misshapen", misshapen)...)
 	return append(rows, namedRows("foreign", d.Foreign)...)
+}
+
+// pretrainedRows tells how a teacher was trained, if its file says so.
+func pretrainedRows(d teacher.Description) [][2]string {
+	if d.Pretraining == nil {
+		return nil
+	}
+	r, err := pretrain.ParseRecord(d.Pretraining)
+	if err != nil {
+		return [][2]string{{"trained", err.Error()}}
+	}
+	var sizes []string
+	for _, p := range r.Recipe.Phases {
+		sizes = append(sizes, strconv.Itoa(p.Size))
+	}
+	rows := [][2]string{{"trained", fmt.Sprintf("%s of %s at %s pixels, in %s",
+		formatCount(r.Recipe.Steps(), "step"), formatCount(r.Recipe.Batch, "crop"), strings.Join(sizes, ", "), r.Precision)}}
+	for i, s := range r.Sets {
+		label := ""
+		if i == 0 {
+			label = "on"
+		}
+		rows = append(rows, [2]string{label, fmt.Sprintf("%s: %s of %d classes, %s in each step",
+			s.Name, formatCount(s.Pictures, "picture"), len(s.Classes), formatCount(s.Crops, "crop"))})
+	}
+	return append(rows, accuracyRows(r.Validation)...)
 }
 
 // formatFit tells whether a teacher can be used, and in short why not.

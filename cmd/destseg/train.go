@@ -25,8 +25,7 @@ import (
 )
 
 type trainOptions struct {
-	output, category string
-	layout           string
+	category, layout string
 	steps            steps
 	batch            int
 	size             size
@@ -202,7 +201,7 @@ func (o trainOptions) run(ctx context.Context, c *console, data string) (summary
 	if o.category == "" {
 		o.category = set.Category
 	}
-	if err := o.place(&o.output); err != nil {
+	if err := o.place(); err != nil {
 		return nil, err
 	}
 	if err := o.mayReplace(); err != nil {
@@ -275,7 +274,7 @@ func (o trainOptions) run(ctx context.Context, c *console, data string) (summary
 		pictures.Good, pictures.Trained = good, true
 	}
 	if err := o.finish(ctx, c, e, &record, result, pictures); err != nil {
-		return nil, o.keep(err, record, result)
+		return nil, o.unwritten(err, result.Checkpoint, func(path string) error { return destseg.Save(path, record, result.Weights) })
 	}
 	os.Remove(o.checkpoint) // it has served
 	for n := 1; n <= o.kept; n++ {
@@ -426,23 +425,6 @@ func (o trainOptions) finish(ctx context.Context, c *console, e engine.Engine, r
 	}
 	record.Threshold = &threshold
 	return destseg.Save(o.output, *record, result.Weights)
-}
-
-// keep is the error of a training that is over and could not become a detector: it
-// tells where the weights are.
-func (o trainOptions) keep(err error, record destseg.Record, result train.Result) error {
-	if result.Checkpoint == nil {
-		return fmt.Errorf("%w; the training is done and kept: %s goes on from %s", err, o.again(), o.checkpoint)
-	}
-	folder, lost := os.MkdirTemp("", "destseg-*")
-	path := filepath.Join(folder, filepath.Base(o.output))
-	if lost == nil {
-		lost = destseg.Save(path, record, result.Weights)
-	}
-	if lost != nil {
-		return fmt.Errorf("%w\nand there is no room for the trained weights elsewhere: %w", err, lost)
-	}
-	return fmt.Errorf("%w; the trained detector is in %s: move it to where you want it", err, path)
 }
 
 // summary tells what a training came to.

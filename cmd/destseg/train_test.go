@@ -187,18 +187,18 @@ func TestTrainedButNotWritten(t *testing.T) {
 	t.Setenv("TMPDIR", t.TempDir())
 	o := usualTraining()
 	o.output, o.checkpoint = "x.safetensors", "x.checkpoint"
-	cause, result := errors.New("the disk is full"), train.Result{Weights: testWeights()}
-	if err := o.keep(cause, testRecord(), result); !errors.Is(err, cause) || !strings.Contains(err.Error(), "goes on from x.checkpoint") {
+	cause := errors.New("the disk is full")
+	save := func(path string) error { return destseg.Save(path, testRecord(), testWeights()) }
+	if err := o.unwritten(cause, nil, save); !errors.Is(err, cause) || !strings.Contains(err.Error(), "goes on from x.checkpoint") {
 		t.Errorf("with a checkpoint: %v", err)
 	}
 	anew := o
 	anew.fresh = true
-	if err := anew.keep(cause, testRecord(), result); !strings.Contains(err.Error(), "the same command without --fresh goes on from x.checkpoint") {
+	if err := anew.unwritten(cause, nil, save); !strings.Contains(err.Error(), "the same command without --fresh goes on from x.checkpoint") {
 		t.Errorf("with a checkpoint begun anew: %v", err)
 	}
-	result.Checkpoint = cause
-	err := o.keep(cause, testRecord(), result)
-	_, rest, _ := strings.Cut(err.Error(), "the trained detector is in ")
+	err := o.unwritten(cause, cause, save)
+	_, rest, _ := strings.Cut(err.Error(), "what was trained is in ")
 	path, _, _ := strings.Cut(rest, ": move")
 	if _, _, missing := destseg.Read(path); missing != nil || !errors.Is(err, cause) {
 		t.Errorf("without one: %v (%v)", err, missing)

@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"math/rand/v2"
-	"path/filepath"
 	"runtime"
 	"strings"
 	"sync"
@@ -24,6 +23,8 @@ var (
 	// ErrCheckpoint is wrapped by the error for a checkpoint that this run can't
 	// continue.
 	ErrCheckpoint = training.ErrUnusable
+	// ErrDiverged is wrapped by the error of a run whose loss is no number any more.
+	ErrDiverged = training.ErrDiverged
 )
 
 // Config says what to train, from what and with what.
@@ -40,11 +41,12 @@ type Config struct {
 	Fresh      bool   // begin anew and replace the checkpoint that is there
 	Every      int    // steps between checkpoints, and between validations; 0: 1000
 
-	// Reading is called while pictures are read before the first step. Begin and Progress are
-	// called before the first and after each step, Validated after each validation. All may be nil.
-	Reading         func(done, total int)
-	Begin, Progress func(Progress)
-	Validated       func(Validation)
+	// Reading is called while pictures are read before the first step, Validating while they are
+	// classified. Begin and Progress are called before the first and after each step, Validated
+	// after each validation. All may be nil.
+	Reading, Validating func(done, total int)
+	Begin, Progress     func(Progress)
+	Validated           func(Validation)
 }
 
 // Progress tells how a run goes.
@@ -63,11 +65,13 @@ type Result struct {
 	Weights map[string][]float32 // all tensors of network.ClassifierTensors by name, averaged if the recipe says so
 	Record  Record
 	Waited  time.Duration // of the training's time, spent by the engine on waiting for crops
+
+	Checkpoint error // what kept the last checkpoint from being written; nil: it holds the finished training
 }
 
 const usualEvery = 1000
 
-var checkpointKind = training.Kind{Key: "destseg.pretraining", Version: 1}
+var checkpointKind = training.Kind{Key: "destseg.pretraining.checkpoint", Version: 1}
 
 // Run trains a classifier. It continues from the checkpoint if there is one that
 // fits. When ctx ends, it finishes the step, writes the checkpoint and returns
@@ -90,22 +94,46 @@ func Run(ctx context.Context, c Config) (Result, error) {
 		return Result{}, err
 	}
 	reached, err := training.Run(ctx, run)
+	if errors.Is(err, ErrDiverged) {
+		err = fmt.Errorf("%w; begin anew with a lower rate, or fp32", err)
+	}
 	if err != nil {
 		return Result{}, err
 	}
-	result := Result{Weights: map[string][]float32{}, Waited: reached.Times.Waited, Record: p.record(run, reached)}
+	result := Result{
+		Weights: map[string][]float32{}, Waited: reached.Times.Waited, Record: p.record(run, reached), Checkpoint: reached.Checkpoint,
+	}
 	for _, t := range network.ClassifierTensors(p.classes) {
 		result.Weights[t.Name] = reached.State[t.Name]
 	}
-	if p.last != nil {
-		result.Record.Validation = *p.last
-	} else { // the checkpoint brought all steps
-		result.Record.Validation, err = p.validate(ctx, reached.State)
+	if p.last == nil { // the checkpoint brought all steps
+		err = p.validated(ctx, reached.State)
 	}
 	if err != nil && ctx.Err() != nil {
 		err = fmt.Errorf("%w: %w", ErrInterrupted, context.Cause(ctx))
 	}
-	return result, err
+	if err != nil {
+		return Result{}, err
+	}
+	result.Record.Validation = *p.last
+	return result, nil
+}
+
+// FileSizes is about how many bytes a checkpoint takes, and what [Save] writes. Errors are
+// those of [Run] for what it can't use.
+func (c Config) FileSizes() (checkpoint, saved int64, err error) {
+	p, err := newPretraining(c)
+	if err != nil {
+		return 0, 0, err
+	}
+	run, err := p.training(time.Now())
+	if err != nil {
+		return 0, 0, err
+	}
+	for _, size := range run.Kept {
+		saved += 4 * int64(size) // float32
+	}
+	return run.CheckpointSize(), saved, nil
 }
 
 func (p *pretraining) record(run training.Config, reached training.Result) Record {
@@ -113,7 +141,7 @@ func (p *pretraining) record(run training.Config, reached training.Result) Recor
 	r := Record{Engine: id.Engine, Precision: id.Precision, Recipe: p.Recipe, Seconds: reached.Times.Elapsed.Seconds()}
 	for i, s := range p.Sources {
 		r.Sets = append(r.Sets, Set{
-			Name: filepath.Base(s.Path), Digest: s.digest.String(), Pictures: len(s.train), Crops: p.counts[i], Classes: s.Classes,
+			Name: s.Name(), Digest: s.digest.String(), Pictures: len(s.train), Crops: p.counts[i], Classes: s.Classes,
 		})
 	}
 	return r
@@ -147,10 +175,11 @@ func newPretraining(c Config) (*pretraining, error) {
 	if c.Loaders <= 0 {
 		c.Loaders = runtime.GOMAXPROCS(0)
 	}
-	p := &pretraining{Config: c, store: &store{limit: c.Cache}}
+	largest := 0
 	for _, phase := range c.Recipe.Phases {
-		p.store.shortest = max(p.store.shortest, 2*phase.Size)
+		largest = max(largest, phase.Size)
 	}
+	p := &pretraining{Config: c, store: newStore(c.Sources, c.Cache, 2*largest)}
 	var weights []float64
 	for i, s := range c.Sources {
 		for _, other := range c.Sources[:i] {
@@ -200,11 +229,17 @@ func sign(n int) int {
 
 // An identity is what a run depends on.
 type identity struct {
-	Recipe    Recipe   `json:"recipe"`
-	Sources   []string `json:"sources"` // digests of their lists of pictures
-	Counts    []int    `json:"counts"`  // crops of each in a batch
-	Engine    string   `json:"engine"`
-	Precision string   `json:"precision"`
+	Recipe    Recipe         `json:"recipe"`
+	Sources   []sourceDigest `json:"sources"`
+	Counts    []int          `json:"counts"` // crops of each in a batch
+	Engine    string         `json:"engine"`
+	Precision string         `json:"precision"`
+}
+
+// A sourceDigest is that of a source's list of pictures. A name makes no difference.
+type sourceDigest struct {
+	Name   string `json:"name"`
+	Digest string `json:"digest"`
 }
 
 // Differences names what the identity in a checkpoint has not in common with this
@@ -215,7 +250,16 @@ func (id identity) Differences(saved []byte) (string, error) {
 		return "", err
 	}
 	list := training.Differing(its.Recipe, id.Recipe)
-	its.Recipe, id.Recipe = Recipe{}, Recipe{}
+	if len(its.Sources) != len(id.Sources) {
+		list = append(list, fmt.Sprintf("sets %d, not %d", len(its.Sources), len(id.Sources)))
+	} else {
+		for i, s := range id.Sources {
+			if its.Sources[i].Digest != s.Digest {
+				list = append(list, fmt.Sprintf("pictures of %s, not those of %s now", its.Sources[i].Name, s.Name))
+			}
+		}
+	}
+	its.Recipe, id.Recipe, its.Sources, id.Sources = Recipe{}, Recipe{}, nil, nil
 	return strings.Join(append(list, training.Differing(its, id)...), "; "), nil
 }
 
@@ -226,23 +270,12 @@ func (p *pretraining) training(start time.Time) (training.Config, error) {
 	}
 	id := identity{Recipe: p.Recipe, Counts: p.counts, Engine: p.Engine.Name(), Precision: precision.String()}
 	for _, s := range p.Sources {
-		id.Sources = append(id.Sources, s.digest.String())
+		id.Sources = append(id.Sources, sourceDigest{s.Name(), s.digest.String()})
 	}
 	c := training.Config{
 		Engine: p.Engine, Options: p.Options, State: training.Tensors{}, Kept: map[string]int{}, Average: p.Recipe.Average,
 		Checkpoint: p.Checkpoint, Kind: checkpointKind, Identity: id, Fresh: p.Fresh, Every: p.Every, Start: start,
-		Rest: func(ctx context.Context, state training.Tensors) error {
-			p.last = nil
-			v, err := p.validate(ctx, state)
-			if err != nil {
-				return err
-			}
-			p.last = &v
-			if p.Validated != nil {
-				p.Validated(v)
-			}
-			return nil
-		},
+		Rest: p.validated,
 	}
 	for i, t := range network.ClassifierTensors(p.classes) {
 		c.State[t.Name] = t.Initial(rand.New(rand.NewPCG(p.Recipe.Seed, ^uint64(i))))

@@ -2,6 +2,7 @@ package pretrain_test
 
 import (
 	"archive/zip"
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -9,8 +10,10 @@ import (
 	"image/color"
 	"image/png"
 	"io"
+	"math"
 	"os"
 	"path/filepath"
+	"reflect"
 	"slices"
 	"strings"
 	"testing"
@@ -140,6 +143,57 @@ func TestOpenSource(t *testing.T) {
 	}
 }
 
+// Folders as they are found in the wild.
+func TestOpenSourceLayouts(t *testing.T) {
+	pictures := t.TempDir()
+	drawn(t, inFolder(t, pictures), 5)
+	link := func(t *testing.T, from, to string) {
+		t.Helper()
+		if err := os.Symlink(from, to); err != nil {
+			t.Skip(err)
+		}
+	}
+	for _, c := range []struct {
+		name       string
+		make       func(t *testing.T, folder string)
+		classes    string
+		train, val int
+	}{
+		{"links to classes", func(t *testing.T, folder string) {
+			for _, class := range []string{"across", "along"} {
+				link(t, filepath.Join(pictures, class), filepath.Join(folder, class))
+			}
+			link(t, filepath.Join(pictures, "nowhere"), filepath.Join(folder, "nowhere"))
+		}, "across along", 10, 0},
+		{"a link that leads back", func(t *testing.T, folder string) {
+			drawn(t, inFolder(t, folder), 2)
+			link(t, filepath.Join(folder, "across"), filepath.Join(folder, "across", "again"))
+		}, "across along both", 8, 0}, // across twice, as it stands below itself once
+		{"a class called train", func(t *testing.T, folder string) {
+			drawn(t, func(name string) io.WriteCloser {
+				return inFolder(t, folder)(strings.Replace(name, "both/", "train/", 1))
+			}, 3)
+		}, "across along train", 9, 0},
+		{"a single picture at the twentieth place", func(t *testing.T, folder string) {
+			for i := range 19 {
+				drawn(t, func(name string) io.WriteCloser {
+					return inFolder(t, folder)("a/" + strings.ReplaceAll(name, "/", fmt.Sprint(i)))
+				}, 1)
+			}
+			drawn(t, func(name string) io.WriteCloser { return inFolder(t, folder)(fmt.Sprintf("b%s", name)) }, 1)
+		}, "a bacross balong bboth", 58, 2},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			folder := t.TempDir()
+			c.make(t, folder)
+			s := open(t, folder, 1)
+			if train, val := s.Counts(); strings.Join(s.Classes, " ") != c.classes || train != c.train || val != c.val {
+				t.Errorf("classes %v, %d and %d pictures", s.Classes, train, val)
+			}
+		})
+	}
+}
+
 func FuzzOpenSource(f *testing.F) {
 	f.Add([]byte("PK\x05\x06" + strings.Repeat("\x00", 18)))
 	f.Fuzz(func(t *testing.T, data []byte) {
@@ -173,7 +227,7 @@ func tiny(t *testing.T) pretrain.Config {
 	folder := t.TempDir()
 	drawn(t, inFolder(t, folder), 7)
 	r := pretrain.Usual(0)
-	r.Phases = []pretrain.Phase{{Size: 32, Steps: 9}, {Size: 64, Steps: 3}}
+	r.Phases = []pretrain.Phase{{Size: 32, Steps: 10}, {Size: 64, Steps: 9}}
 	r.Batch, r.Warmup, r.Rate = 6, 2, 0.05
 	return pretrain.Config{
 		Engine: fast(t), Options: engine.Options{Precision: engine.Float32, Threads: 2}, Recipe: r,
@@ -181,56 +235,83 @@ func tiny(t *testing.T) pretrain.Config {
 	}
 }
 
-// Interrupted and continued, a run ends where an uninterrupted one does; the
-// cache and the number of loaders make no difference. What it saves is a teacher.
+// Interrupted in the first phase or in the second and continued, a run ends where an
+// uninterrupted one does, with averages and without; the cache and the number of loaders make no difference. What
+// it saves is a teacher, and no checkpoint.
 func TestRun(t *testing.T) {
-	c := tiny(t)
-	validated := 0
-	var last pretrain.Progress
-	c.Validated = func(v pretrain.Validation) {
-		validated++
-		if len(v.Sources) != 2 || v.Size != 64 || v.Sources[1].Pictures != 9 {
-			t.Errorf("validated %+v", v)
+	for _, test := range []struct {
+		average     float64
+		stop, phase int
+	}{{0, 9, 0}, {0.9, 12, 1}} {
+		c := tiny(t)
+		c.Recipe.Average = test.average
+		validated := 0
+		var last pretrain.Progress
+		c.Validated = func(v pretrain.Validation) {
+			validated++
+			if len(v.Sources) != 2 || v.Size != 64 || v.Sources[1].Pictures != 9 || v.Sources[1].Name != "set.zip" {
+				t.Errorf("validated %+v", v)
+			}
 		}
-	}
-	c.Progress = func(p pretrain.Progress) { last = p }
-	want, err := pretrain.Run(t.Context(), c)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if validated != 3 || last.Done != 12 || last.Steps != 12 || last.Phase != 1 {
-		t.Errorf("validated %d times, last progress %+v", validated, last)
-	}
-	if crops := []int{want.Record.Sets[0].Crops, want.Record.Sets[1].Crops}; !slices.Equal(crops, []int{5, 1}) {
-		t.Errorf("a batch has %v crops of the sets", crops)
-	}
+		seen := 0
+		c.Validating = func(done, total int) { seen = total - done }
+		c.Progress = func(p pretrain.Progress) { last = p }
+		want, err := pretrain.Run(t.Context(), c)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if validated != 4 || seen != 0 || last.Done != 19 || last.Steps != 19 || last.Phase != 1 {
+			t.Errorf("validated %d times, %d not seen, last progress %+v", validated, seen, last)
+		}
+		if crops := []int{want.Record.Sets[0].Crops, want.Record.Sets[1].Crops}; !slices.Equal(crops, []int{5, 1}) {
+			t.Errorf("a batch has %v crops of the sets", crops)
+		}
 
-	c.Checkpoint, c.Cache, c.Loaders = filepath.Join(t.TempDir(), "checkpoint"), 0, 1
-	ctx, cancel := context.WithCancel(t.Context())
-	c.Progress = func(p pretrain.Progress) {
-		if p.Done == 7 {
-			cancel()
+		c.Checkpoint, c.Cache, c.Loaders = filepath.Join(t.TempDir(), "checkpoint"), 0, 1
+		ctx, cancel := context.WithCancel(t.Context())
+		c.Progress = func(p pretrain.Progress) {
+			if p.Done == test.stop {
+				cancel()
+			}
 		}
+		if _, err := pretrain.Run(ctx, c); !errors.Is(err, pretrain.ErrInterrupted) {
+			t.Fatalf("interrupted: %v", err)
+		}
+		c.Progress = nil
+		var begun pretrain.Progress
+		c.Begin = func(p pretrain.Progress) { begun = p }
+		got, err := pretrain.Run(t.Context(), c)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if begun.Done != test.stop || begun.Phase != test.phase {
+			t.Errorf("it went on with %+v", begun)
+		}
+		sameWeights(t, got, want)
+
+		// The checkpoint has all steps by now.
+		validated = 0
+		got, err = pretrain.Run(t.Context(), c)
+		if err != nil || validated != 1 {
+			t.Fatalf("validated %d times, %v", validated, err)
+		}
+		sameWeights(t, got, want)
+		checkSaved(t, want, c)
 	}
-	if _, err := pretrain.Run(ctx, c); !errors.Is(err, pretrain.ErrInterrupted) {
-		t.Fatalf("interrupted: %v", err)
-	}
-	c.Progress = nil
-	var begun pretrain.Progress
-	c.Begin = func(p pretrain.Progress) { begun = p }
-	got, err := pretrain.Run(t.Context(), c)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if begun.Done != 7 || begun.Phase != 0 {
-		t.Errorf("it went on with %+v", begun)
-	}
+}
+
+func sameWeights(t *testing.T, got, want pretrain.Result) {
+	t.Helper()
 	for name := range want.Weights {
 		if !slices.Equal(got.Weights[name], want.Weights[name]) {
 			t.Fatalf("%s differs", name)
 		}
 	}
+}
 
+// checkSaved checks what becomes of the result of a run of c.
+func checkSaved(t *testing.T, got pretrain.Result, c pretrain.Config) {
+	t.Helper()
 	path := filepath.Join(t.TempDir(), "teacher.safetensors")
 	if err := pretrain.Save(path, got); err != nil {
 		t.Fatal(err)
@@ -249,13 +330,66 @@ func TestRun(t *testing.T) {
 	if shape := f.Tensors[network.ClassifierWeight].Shape; !slices.Equal(shape, []int{6, 512}) {
 		t.Errorf("the linear layer is %v", shape)
 	}
+
+	// What is made of it still tells how it was trained.
+	half := filepath.Join(t.TempDir(), "half.safetensors")
+	if err := teacher.SaveHalf(half, loaded); err != nil {
+		t.Fatal(err)
+	}
+	d, err := teacher.Describe(half)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if record, err := pretrain.ParseRecord(d.Pretraining); err != nil || !reflect.DeepEqual(record, got.Record) {
+		t.Errorf("the record is %+v, want %+v (%v)", record, got.Record, err)
+	}
+
+	before, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, c.Fresh = range []bool{false, true} {
+		c.Checkpoint = path
+		if _, err := pretrain.Run(t.Context(), c); err == nil || !strings.Contains(err.Error(), "not a checkpoint") {
+			t.Errorf("a teacher as a checkpoint: %v", err)
+		}
+	}
+	if after, err := os.ReadFile(path); err != nil || !bytes.Equal(after, before) {
+		t.Errorf("the teacher has changed (%v)", err)
+	}
+}
+
+// In bfloat16 a run learns much the same.
+func TestRunBF16(t *testing.T) {
+	c := tiny(t)
+	c.Recipe.Phases, c.Recipe.Average, c.Recipe.Rate, c.Every = c.Recipe.Phases[:1], 0, 0.002, 1000
+	losses := map[engine.Precision][]float64{}
+	for _, precision := range []engine.Precision{engine.Float32, engine.BFloat16} {
+		c.Options.Precision = precision
+		c.Progress = func(p pretrain.Progress) { losses[precision] = append(losses[precision], p.Loss) }
+		result, err := pretrain.Run(t.Context(), c)
+		if errors.Is(err, engine.ErrUnsupported) {
+			t.Skip(err)
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		if result.Record.Precision != precision.String() {
+			t.Errorf("computed in %s, asked for %s", result.Record.Precision, precision)
+		}
+	}
+	for step, want := range losses[engine.Float32] {
+		if got := losses[engine.BFloat16][step]; math.Abs(got-want) > 0.1 {
+			t.Errorf("step %d: a loss of %v, in fp32 %v", step+1, got, want)
+		}
+	}
 }
 
 func TestItLearns(t *testing.T) {
 	c := tiny(t)
 	c.Sources = c.Sources[1:]
 	c.Recipe.Phases = []pretrain.Phase{{Size: 32, Steps: 60}}
-	c.Recipe.Batch, c.Recipe.MinArea, c.Recipe.Average, c.Every = 9, 0.7, 0, 1000
+	c.Recipe.Batch, c.Recipe.MinArea, c.Every = 9, 0.7, 1000
 	var losses []float64
 	c.Progress = func(p pretrain.Progress) { losses = append(losses, p.Loss) }
 	result, err := pretrain.Run(t.Context(), c)

@@ -2,16 +2,16 @@ package pretrain
 
 import (
 	"encoding/json"
+	"fmt"
 	"time"
 
 	"github.com/destseg/destseg/network"
+	"github.com/destseg/destseg/teacher"
 	"github.com/destseg/destseg/weights"
 )
 
-// recordKey is where the metadata of a file holds its record.
-const recordKey = "destseg.pretraining"
-
-// A Record tells how a classifier was trained.
+// A Record tells how a classifier was trained. The files of teachers that were made of it
+// keep it as [teacher.Teacher.Pretraining].
 type Record struct {
 	Program    string     `json:"program"` // its version; set by the caller of Run, like Created
 	Created    time.Time  `json:"created"`
@@ -41,6 +41,15 @@ func (r Record) classes() int {
 	return n
 }
 
+// ParseRecord reads what [Save] wrote into a file. An error says what is wrong with it.
+func ParseRecord(text []byte) (Record, error) {
+	var r Record
+	if err := json.Unmarshal(text, &r); err != nil {
+		return Record{}, fmt.Errorf("the record of its training: %w", err)
+	}
+	return r, nil
+}
+
 // Save writes a classifier with its record to a safetensors file, under
 // torchvision's names. The file appears whole or not at all.
 func Save(path string, result Result) error {
@@ -48,7 +57,7 @@ func Save(path string, result Result) error {
 	if err != nil {
 		return err
 	}
-	f := &weights.File{Tensors: map[string]weights.Tensor{}, Metadata: map[string]string{recordKey: string(text)}}
+	f := &weights.File{Tensors: map[string]weights.Tensor{}, Metadata: map[string]string{teacher.PretrainingKey: string(text)}}
 	for _, t := range network.ClassifierTensors(result.Record.classes()) {
 		shape := []int(t.Shape)
 		if t.Name == network.ClassifierWeight {

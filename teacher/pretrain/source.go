@@ -6,7 +6,6 @@ import (
 	"crypto/sha256"
 	"errors"
 	"fmt"
-	"hash"
 	"io"
 	"io/fs"
 	"os"
@@ -29,7 +28,7 @@ var ErrSource = errors.New("pretrain: unusable pictures")
 
 // A Source is a set of labelled pictures: a folder or a zip file that holds
 // train/CLASS/ and val/CLASS/ with pictures in them, at any depth, or CLASS/ alone, of
-// which every twentieth picture is then held back for validation.
+// which every twentieth picture is then held back for validation. Links are followed.
 type Source struct {
 	Path    string
 	Weight  float64 // share of the crops, in proportion to those of the other sources
@@ -41,11 +40,11 @@ type Source struct {
 	digest     digest.Digest
 }
 
-// An item is one picture, with its class by number.
+// An item is one picture.
 type item struct {
-	name  string
-	class int
-	kept  *atomic.Pointer[picture.RGB] // decoded, if there is room
+	name   string
+	class  int // its number
+	number int // of the picture among those of its source, to learn from or not
 }
 
 // holdBack is the part of the pictures for validation where the source has none.
@@ -54,16 +53,8 @@ const holdBack = 20
 // OpenSource lists the pictures of a folder or zip file. Errors name it and wrap
 // [ErrSource] or come from the file system. Close it.
 func OpenSource(name string, weight float64) (*Source, error) {
-	s, err := openSource(name, weight)
-	if err != nil {
-		return nil, fmt.Errorf("%s: %w", name, err)
-	}
-	return s, nil
-}
-
-func openSource(name string, weight float64) (*Source, error) {
 	if !(weight > 0 && weight < 1e9) {
-		return nil, fmt.Errorf("%w: a share of %v; it is above 0", ErrSource, weight)
+		return nil, fmt.Errorf("%w: %s: a share of %v; it is above 0", ErrSource, name, weight)
 	}
 	info, err := os.Stat(name)
 	if err != nil {
@@ -73,13 +64,17 @@ func openSource(name string, weight float64) (*Source, error) {
 	if !info.IsDir() {
 		z, err := zip.OpenReader(name)
 		if err != nil {
-			return nil, fmt.Errorf("%w: it is neither a folder nor a zip file (%v)", ErrSource, err)
+			return nil, fmt.Errorf("%w: %s: it is neither a folder nor a zip file (%v)", ErrSource, name, err)
 		}
 		s.files, s.close = z, z.Close
 	}
 	if err := s.list(); err != nil {
 		s.close()
-		return nil, err
+		return nil, fmt.Errorf("%s: %w", name, err)
+	}
+	if len(s.Classes) < 2 || len(s.train) == 0 {
+		s.close()
+		return nil, fmt.Errorf("%w: %s: classes with pictures: %d; it takes two at least, as folders train/CLASS/ or CLASS/", ErrSource, name, len(s.Classes))
 	}
 	return s, nil
 }
@@ -90,59 +85,81 @@ func (s *Source) Close() error { return s.close() }
 // Counts returns the number of pictures to learn from and for validation.
 func (s *Source) Counts() (train, val int) { return len(s.train), len(s.val) }
 
+// Name is that of the folder or file, without its own folder.
+func (s *Source) Name() string { return filepath.Base(s.Path) }
+
 // list finds classes and pictures.
 func (s *Source) list() error {
-	root, folders, err := s.root()
+	root, classes, err := s.root()
 	if err != nil {
 		return err
 	}
-	h := sha256.New()
-	if slices.Contains(folders, "train") {
-		classes, err := subfolders(s.files, path.Join(root, "train"))
+	train, val := root, ""
+	if slices.Contains(classes, "train") {
+		inside, err := s.subfolders(path.Join(root, "train"))
 		if err != nil {
 			return err
 		}
-		s.Classes = classes
-		if s.train, err = s.pictures(h, path.Join(root, "train")); err != nil {
-			return err
-		}
-		if slices.Contains(folders, "val") {
-			if s.val, err = s.pictures(h, path.Join(root, "val")); err != nil {
-				return err
-			}
-		}
-	} else {
-		s.Classes = folders
-		if s.train, err = s.pictures(h, root); err != nil {
-			return err
+		if len(inside) > 0 { // else it is a class of that name
+			train, val, classes = path.Join(root, "train"), path.Join(root, "val"), inside
 		}
 	}
-	s.dropEmpty()
-	if len(s.val) == 0 {
-		var kept []item
-		for i, p := range s.train {
-			if i%holdBack == holdBack-1 {
-				s.val = append(s.val, p)
-			} else {
-				kept = append(kept, p)
-			}
-		}
-		s.train = kept
+	s.Classes = classes
+	h := sha256.New()
+	note := func(name string, size int64) { // past folders around all, which differ from copy to copy
+		fmt.Fprintln(h, strings.TrimPrefix(name, root+"/"), size)
 	}
-	if len(s.Classes) < 2 || len(s.train) == 0 {
-		return fmt.Errorf("%w: %d classes with %d pictures; it must hold train/CLASS/ or CLASS/ with pictures in them", ErrSource, len(s.Classes), len(s.train))
+	if s.train, err = s.pictures(train, note); err != nil {
+		return err
+	}
+	if val != "" {
+		if s.val, err = s.pictures(val, note); err != nil && !errors.Is(err, fs.ErrNotExist) {
+			return err
+		}
 	}
 	s.digest = digest.Digest(h.Sum(nil))
+	s.dropEmpty()
+	if len(s.val) == 0 {
+		s.holdBack()
+	}
+	for i := range s.train {
+		s.train[i].number = i
+	}
+	for i := range s.val {
+		s.val[i].number = len(s.train) + i
+	}
 	return nil
+}
+
+// holdBack takes pictures for validation from those to learn from, but never the last
+// one of a class.
+func (s *Source) holdBack() {
+	left := s.perClass()
+	var kept []item
+	for i, p := range s.train {
+		if i%holdBack == holdBack-1 && left[p.class] > 1 {
+			s.val = append(s.val, p)
+			left[p.class]--
+		} else {
+			kept = append(kept, p)
+		}
+	}
+	s.train = kept
+}
+
+// perClass counts the pictures to learn from.
+func (s *Source) perClass() []int {
+	counts := make([]int, len(s.Classes))
+	for _, i := range s.train {
+		counts[i.class]++
+	}
+	return counts
 }
 
 // dropEmpty takes away the classes that have no picture to learn from, and what is
 // there to validate them.
 func (s *Source) dropEmpty() {
-	counts := make([]int, len(s.Classes))
-	for _, i := range s.train {
-		counts[i.class]++
-	}
+	counts := s.perClass()
 	numbers := make([]int, len(s.Classes)) // new ones
 	var classes []string
 	for class, name := range s.Classes {
@@ -165,7 +182,7 @@ func (s *Source) dropEmpty() {
 func (s *Source) root() (string, []string, error) {
 	root := "."
 	for {
-		folders, err := subfolders(s.files, root)
+		folders, err := s.subfolders(root)
 		if err != nil || len(folders) != 1 || folders[0] == "train" {
 			return root, folders, err
 		}
@@ -173,14 +190,17 @@ func (s *Source) root() (string, []string, error) {
 	}
 }
 
-func subfolders(files fs.FS, name string) ([]string, error) {
-	entries, err := fs.ReadDir(files, name)
+func (s *Source) subfolders(name string) ([]string, error) {
+	entries, err := fs.ReadDir(s.files, name)
 	if err != nil {
 		return nil, err
 	}
 	var names []string
 	for _, e := range entries {
-		if e.IsDir() && !hidden(e.Name()) {
+		if hidden(e.Name()) {
+			continue
+		}
+		if info, err := s.look(path.Join(name, e.Name()), e); err == nil && info.IsDir() {
 			names = append(names, e.Name())
 		}
 	}
@@ -188,53 +208,84 @@ func subfolders(files fs.FS, name string) ([]string, error) {
 	return names, nil
 }
 
-// hidden reports whether a folder is one that programs make for themselves.
+// look returns what an entry is, past links.
+func (s *Source) look(name string, e fs.DirEntry) (fs.FileInfo, error) {
+	if e.Type()&fs.ModeSymlink != 0 {
+		return fs.Stat(s.files, name)
+	}
+	return e.Info()
+}
+
+// hidden reports whether a file or folder is one that programs make for themselves.
 func hidden(name string) bool { return strings.HasPrefix(name, ".") || name == "__MACOSX" }
 
-// pictures lists the pictures in the class folders of a folder, in order, and
-// takes their names and sizes into the digest.
-func (s *Source) pictures(h hash.Hash, root string) ([]item, error) {
+// pictures lists the pictures in the class folders of a folder, in order. Classes may be
+// missing in it. note is told each name and size.
+func (s *Source) pictures(root string, note func(name string, size int64)) ([]item, error) {
 	var items []item
 	for class, name := range s.Classes {
-		folder := path.Join(root, name)
-		err := fs.WalkDir(s.files, folder, func(name string, d fs.DirEntry, err error) error {
-			if errors.Is(err, fs.ErrNotExist) && name == folder {
-				return fs.SkipDir // a class without validation pictures
-			}
-			if err != nil {
-				return err
-			}
-			if d.IsDir() && name != folder && hidden(d.Name()) {
-				return fs.SkipDir
-			}
-			if d.IsDir() || hidden(d.Name()) || !dataset.IsPicture(name) {
-				return nil
-			}
-			info, err := d.Info()
-			if err != nil {
-				return err
-			}
-			fmt.Fprintln(h, name, info.Size())
-			items = append(items, item{name, class, new(atomic.Pointer[picture.RGB])})
-			return nil
+		err := s.walk(path.Join(root, name), nil, func(name string, size int64) {
+			note(name, size)
+			items = append(items, item{name: name, class: class})
 		})
-		if err != nil {
+		if err != nil && !errors.Is(err, fs.ErrNotExist) {
 			return nil, err
 		}
 	}
 	return items, nil
 }
 
-// A store decodes pictures and keeps as many as fit into its limit.
+// walk finds the pictures in a folder and those below it. above are the folders that it
+// lies in, into which a link may lead back.
+func (s *Source) walk(folder string, above []fs.FileInfo, found func(name string, size int64)) error {
+	entries, err := fs.ReadDir(s.files, folder)
+	if err != nil {
+		return err
+	}
+	for _, e := range entries {
+		if hidden(e.Name()) {
+			continue
+		}
+		name := path.Join(folder, e.Name())
+		info, err := s.look(name, e)
+		switch {
+		case err != nil && !dataset.IsPicture(name): // a link that leads nowhere
+		case err != nil:
+			return err
+		case info.IsDir():
+			if slices.ContainsFunc(above, func(other fs.FileInfo) bool { return os.SameFile(other, info) }) {
+				continue
+			}
+			if err := s.walk(name, append(above, info), found); err != nil {
+				return err
+			}
+		case info.Mode().IsRegular() && dataset.IsPicture(name):
+			found(name, info.Size())
+		}
+	}
+	return nil
+}
+
+// A store decodes the pictures of a run and keeps as many as fit into its limit.
 type store struct {
 	limit, used int64
 	mu          sync.Mutex
 	shortest    int // side to which larger pictures are shrunk
+	kept        map[*Source][]atomic.Pointer[picture.RGB]
+}
+
+func newStore(sources []*Source, limit int64, shortest int) *store {
+	t := &store{limit: limit, shortest: shortest, kept: map[*Source][]atomic.Pointer[picture.RGB]{}}
+	for _, s := range sources {
+		t.kept[s] = make([]atomic.Pointer[picture.RGB], len(s.train)+len(s.val))
+	}
+	return t
 }
 
 // get returns a picture of a source, which belongs to the store.
 func (t *store) get(s *Source, i item) (*picture.RGB, error) {
-	if p := i.kept.Load(); p != nil {
+	kept := &t.kept[s][i.number]
+	if p := kept.Load(); p != nil {
 		return p, nil
 	}
 	p, err := decode(s.files, i.name)
@@ -247,7 +298,7 @@ func (t *store) get(s *Source, i item) (*picture.RGB, error) {
 	size := int64(len(p.Pix))
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	if t.used+size <= t.limit && i.kept.CompareAndSwap(nil, p) {
+	if t.used+size <= t.limit && kept.CompareAndSwap(nil, p) {
 		t.used += size
 	}
 	return p, nil

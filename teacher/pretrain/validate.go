@@ -17,7 +17,7 @@ type Validation struct {
 
 // An Accuracy is the share of a source's validation pictures whose class was told.
 type Accuracy struct {
-	Path     string `json:"path"`
+	Name     string `json:"name"` // of the source
 	Classes  int    `json:"classes"`
 	Pictures int    `json:"pictures"`
 	// Top1 counts a picture if its class has the largest logit among those of its
@@ -28,6 +28,20 @@ type Accuracy struct {
 
 // validationBatch is how many pictures a run takes.
 const validationBatch = 64
+
+// validated is what a run has reached, told to the caller.
+func (p *pretraining) validated(ctx context.Context, state training.Tensors) error {
+	p.last = nil
+	v, err := p.validate(ctx, state)
+	if err != nil {
+		return err
+	}
+	p.last = &v
+	if p.Validated != nil {
+		p.Validated(v)
+	}
+	return nil
+}
 
 // validate takes the largest square in the middle of each picture, resized to the size
 // of the last phase.
@@ -50,8 +64,12 @@ func (p *pretraining) validate(ctx context.Context, state training.Tensors) (Val
 	defer program.Close()
 	crop := newCropper(size, p.Recipe)
 	images, logits := make([]float32, validationBatch*3*size*size), make([]float32, validationBatch*p.classes)
+	done, total := 0, 0
+	for _, s := range p.Sources {
+		total += len(s.val)
+	}
 	for i, s := range p.Sources {
-		a := Accuracy{Path: s.Path, Classes: len(s.Classes), Pictures: len(s.val)}
+		a := Accuracy{Name: s.Name(), Classes: len(s.Classes), Pictures: len(s.val)}
 		own, all := 0, 0
 		for first := 0; first < len(s.val); first += validationBatch {
 			if err := context.Cause(ctx); err != nil {
@@ -78,6 +96,9 @@ func (p *pretraining) validate(ctx context.Context, state training.Tensors) (Val
 				if largest(scores) == p.first[i]+item.class {
 					all++
 				}
+			}
+			if done += len(batch); p.Validating != nil {
+				p.Validating(done, total)
 			}
 		}
 		a.Top1, a.Top1OfAll = float64(own)/float64(max(len(s.val), 1)), float64(all)/float64(max(len(s.val), 1))
