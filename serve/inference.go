@@ -69,7 +69,8 @@ func (s *Server) describeInference() {
 // limits. It is served and stopped by itself. A nil secure is plain HTTP/2.
 func (s *Server) NewGRPC(secure *tls.Config) *oip.GRPCServer {
 	o := oip.GRPCOptions{
-		Options: s.inferenceOptions(), Timeout: s.config.Limits.Answer, MaxCalls: s.config.Host.Stats().Places,
+		Options: s.inferenceOptions(), Receive: s.config.Limits.Receive, Timeout: s.config.Limits.Answer,
+		MaxCalls: s.config.Host.Stats().Places, MaxBytes: s.config.Limits.Bodies,
 		Authorize: func(_ context.Context, authorization string) error {
 			r := &http.Request{Header: http.Header{"Authorization": {authorization}}}
 			if p := s.config.Tokens.authorize(r, Read); p != nil {

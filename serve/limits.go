@@ -5,7 +5,7 @@ import "time"
 // Limits keep one client from taking what the others need.
 type Limits struct {
 	Body    int64         // bytes of a request's body
-	Bodies  int64         // bytes of all bodies that are received or wait
+	Bodies  int64         // bytes of all bodies that are received or wait, over HTTP and over gRPC each
 	Pixels  int64         // of a picture
 	Receive time.Duration // for a body to arrive
 	Decode  time.Duration // of a picture

@@ -109,7 +109,7 @@ Ctrl-C or SIGTERM ends it: what was accepted is finished first.`,
 	durationFlag(f, &o.batchWait, "batch-wait", "how long a picture waits for others to fill a batch")
 	bytesFlag(f, &o.memory, "memory", "that detectors may take; those not used for longest leave. 0: no limit")
 	bytesFlag(f, &o.body, "max-body", "largest body of a request")
-	bytesFlag(f, &o.bodies, "max-bodies", "that all bodies received and waiting may take")
+	bytesFlag(f, &o.bodies, "max-bodies", "that all bodies received and waiting may take, and over gRPC as much\nagain")
 	countFlag(f, &o.pixels, 1, 1<<31-1, "max-pixels", "largest picture, width times height")
 	durationFlag(f, &o.receive, "receive-time", "in which a request must arrive")
 	durationFlag(f, &o.decode, "decode-time", "in which a picture must be decoded")

@@ -5,20 +5,15 @@ import (
 	"fmt"
 	"math"
 	"net"
-	"runtime/debug"
-	"strings"
 	"time"
 
 	"golang.org/x/sync/semaphore"
 	"google.golang.org/grpc"
-	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/credentials"
 	"google.golang.org/grpc/health"
 	healthpb "google.golang.org/grpc/health/grpc_health_v1"
 	"google.golang.org/grpc/keepalive"
 	"google.golang.org/grpc/reflection"
-	grpcstatus "google.golang.org/grpc/status"
-	"google.golang.org/grpc/tap"
 
 	pb "github.com/destseg/destseg/serve/oip/inferencepb"
 )
@@ -32,11 +27,17 @@ type GRPCOptions struct {
 	// there is none; an error refuses the request. Nil lets everybody in. Liveness and
 	// readiness of the server are told without.
 	Authorize func(ctx context.Context, authorization string) error
-	// Timeout bounds a request; 0 is a minute.
+	// Receive is how long a request's message may take to arrive; 0 is 30 seconds.
+	Receive time.Duration
+	// Timeout bounds a request whose message is there; 0 is a minute.
 	Timeout time.Duration
 	// MaxCalls is how many requests are received and answered at a time, over all
-	// connections; 0 is 64. Each may take MaxRequestBytes.
+	// connections; 0 is 64. Others are refused. Probes are not counted.
 	MaxCalls int
+	// MaxBytes is how many bytes their messages may take; 0 is 512 MiB, and it is at
+	// least MaxRequestBytes. How large a message is, is known once it is there: until
+	// then it counts as the largest. Those that find no room wait for it.
+	MaxBytes int64
 	// Observe hears how each request was answered, if it is not nil: the protocol's
 	// method, such as "ModelInfer", or "other", and the code, such as "OK".
 	Observe func(ctx context.Context, method, code string, took time.Duration)
@@ -45,14 +46,22 @@ type GRPCOptions struct {
 // A GRPCServer is the protocol over gRPC, with the health service that Kubernetes asks
 // (grpc.health.v1) and reflection.
 type GRPCServer struct {
-	server *grpc.Server
-	health *health.Server
+	options GRPCOptions
+	server  *grpc.Server
+	health  *health.Server
+	calls   *semaphore.Weighted // requests that are received and answered
+	room    *semaphore.Weighted // bytes for their messages
+	streams *semaphore.Weighted // of reflection
+	ending  context.Context     // ends when the server is to stop
+	end     context.CancelFunc
 }
 
 // Connections of the protocol over gRPC. A client that is gone without a word is found by
 // pings.
 const (
-	maxStreams     = 128 // of one
+	maxStreams     = 128      // of one
+	streamWindow   = 1 << 20  // bytes that one may send before they are read
+	window         = 16 << 20 // bytes that all may have on their way
 	pingAfter      = 2 * time.Minute
 	pingTimeout    = 20 * time.Second
 	pingsNoFaster  = 10 * time.Second
@@ -61,31 +70,50 @@ const (
 
 // NewGRPCServer returns the protocol over gRPC.
 func NewGRPCServer(m Models, o GRPCOptions) *GRPCServer {
+	if o.Receive <= 0 {
+		o.Receive = 30 * time.Second
+	}
 	if o.Timeout <= 0 {
 		o.Timeout = time.Minute
 	}
 	if o.MaxCalls <= 0 {
 		o.MaxCalls = 64
 	}
+	if o.MaxBytes <= 0 {
+		o.MaxBytes = 512 << 20
+	}
+	o.MaxRequestBytes = o.maxRequestBytes()
+	o.MaxBytes = max(o.MaxBytes, int64(o.MaxRequestBytes))
 	if o.Observe == nil {
 		o.Observe = func(context.Context, string, string, time.Duration) {}
 	}
+	s := &GRPCServer{
+		options: o, health: health.NewServer(), calls: semaphore.NewWeighted(int64(o.MaxCalls)),
+		room: semaphore.NewWeighted(o.MaxBytes), streams: semaphore.NewWeighted(maxReflections),
+	}
+	s.ending, s.end = context.WithCancel(context.Background())
 	options := []grpc.ServerOption{
-		grpc.MaxRecvMsgSize(o.maxRequestBytes()),
+		grpc.MaxRecvMsgSize(o.MaxRequestBytes),
 		grpc.MaxSendMsgSize(math.MaxInt32), // what is asked for is bounded by Limits
 		grpc.MaxConcurrentStreams(maxStreams),
+		grpc.StaticStreamWindowSize(streamWindow), // else it grows, and with it what waits to be read
+		grpc.StaticConnWindowSize(window),
 		grpc.ConnectionTimeout(connectTimeout),
 		grpc.KeepaliveParams(keepalive.ServerParameters{Time: pingAfter, Timeout: pingTimeout}),
 		grpc.KeepaliveEnforcementPolicy(keepalive.EnforcementPolicy{MinTime: pingsNoFaster, PermitWithoutStream: true}),
-		grpc.InTapHandle(admit(o)),
-		grpc.ChainUnaryInterceptor(observed(o), recovered(o.Options), bounded(o.Timeout)),
+		grpc.InTapHandle(s.tap),
+		grpc.StreamInterceptor(s.stream),
 	}
 	if o.TLS != nil {
 		options = append(options, grpc.Creds(o.TLS))
 	}
-	s := &GRPCServer{server: grpc.NewServer(options...), health: health.NewServer()}
-	pb.RegisterGRPCInferenceServiceServer(s.server, &rpc{models: m, options: o.Options})
-	healthpb.RegisterHealthServer(s.server, s.health)
+	s.server = grpc.NewServer(options...)
+	s.server.RegisterService(s.guarded(pb.GRPCInferenceService_ServiceDesc), &rpc{models: m, options: o.Options})
+	probed := s.guarded(healthpb.Health_ServiceDesc)
+	// Without Watch, which clients take for health: it would tell of nothing but the
+	// server's end, and of that every connection is told.
+	probed.Streams = nil
+	s.server.RegisterService(probed, s.health)
 	reflection.Register(s.server)
 	return s
 }
@@ -101,85 +129,11 @@ func (s *GRPCServer) Serve(ctx context.Context, l net.Listener, grace time.Durat
 	case <-ctx.Done():
 	}
 	s.health.Shutdown()
+	s.end()
 	late := time.AfterFunc(grace, s.server.Stop)
 	s.server.GracefulStop()
 	if !late.Stop() {
 		return fmt.Errorf("requests over gRPC were not finished within %v", grace)
 	}
 	return nil
-}
-
-// open tells the methods that need no token: those that probes ask.
-func open(method string) bool {
-	return method == pb.GRPCInferenceService_ServerLive_FullMethodName || method == pb.GRPCInferenceService_ServerReady_FullMethodName ||
-		strings.HasPrefix(method, "/grpc.health.v1.Health/")
-}
-
-// methodName is a method of the protocol without the service, and "other" for whatever else
-// a client may ask.
-func methodName(full string) string {
-	for _, m := range pb.GRPCInferenceService_ServiceDesc.Methods {
-		if full == "/"+pb.GRPCInferenceService_ServiceDesc.ServiceName+"/"+m.MethodName {
-			return m.MethodName
-		}
-	}
-	return "other"
-}
-
-// admit refuses a request that lacks a right to its method, or that is one too many, before
-// its message is received.
-func admit(o GRPCOptions) tap.ServerInHandle {
-	calls := semaphore.NewWeighted(int64(o.MaxCalls))
-	refuse := func(ctx context.Context, info *tap.Info, code codes.Code, text string) (context.Context, error) {
-		o.Observe(ctx, methodName(info.FullMethodName), code.String(), 0)
-		return nil, grpcstatus.Error(code, text)
-	}
-	return func(ctx context.Context, info *tap.Info) (context.Context, error) {
-		if o.Authorize != nil && !open(info.FullMethodName) {
-			authorization := ""
-			if values := info.Header.Get("authorization"); len(values) > 0 {
-				authorization = values[0]
-			}
-			if err := o.Authorize(ctx, authorization); err != nil {
-				return refuse(ctx, info, codes.Unauthenticated, err.Error())
-			}
-		}
-		if !calls.TryAcquire(1) {
-			return refuse(ctx, info, codes.ResourceExhausted, "too many requests at a time")
-		}
-		context.AfterFunc(ctx, func() { calls.Release(1) }) // gRPC ends it with the request
-		return ctx, nil
-	}
-}
-
-// observed tells how requests were answered.
-func observed(o GRPCOptions) grpc.UnaryServerInterceptor {
-	return func(ctx context.Context, request any, info *grpc.UnaryServerInfo, handle grpc.UnaryHandler) (any, error) {
-		start := time.Now()
-		response, err := handle(ctx, request)
-		o.Observe(ctx, methodName(info.FullMethod), grpcstatus.Code(err).String(), time.Since(start))
-		return response, err
-	}
-}
-
-// recovered answers a request that panics, so that the others live on.
-func recovered(o Options) grpc.UnaryServerInterceptor {
-	return func(ctx context.Context, request any, info *grpc.UnaryServerInfo, handle grpc.UnaryHandler) (response any, err error) {
-		defer func() {
-			if r := recover(); r != nil {
-				o.log().ErrorContext(ctx, "inference protocol", "method", info.FullMethod, "panic", fmt.Sprint(r), "stack", string(debug.Stack()))
-				response, err = nil, grpcstatus.Error(codes.Internal, "the server failed; its log tells why")
-			}
-		}()
-		return handle(ctx, request)
-	}
-}
-
-// bounded gives every request an end.
-func bounded(limit time.Duration) grpc.UnaryServerInterceptor {
-	return func(ctx context.Context, request any, _ *grpc.UnaryServerInfo, handle grpc.UnaryHandler) (any, error) {
-		ctx, cancel := context.WithTimeout(ctx, limit)
-		defer cancel()
-		return handle(ctx, request)
-	}
 }

@@ -21,6 +21,7 @@ import (
 	"google.golang.org/grpc/credentials/insecure"
 	healthpb "google.golang.org/grpc/health/grpc_health_v1"
 	"google.golang.org/grpc/metadata"
+	reflectionpb "google.golang.org/grpc/reflection/grpc_reflection_v1"
 	grpcstatus "google.golang.org/grpc/status"
 	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/reflect/protoreflect"
@@ -32,13 +33,19 @@ import (
 // returns what Serve did, and returns a connection to it.
 func startGRPC(t *testing.T, m Models, o GRPCOptions, grace time.Duration) (connection *grpc.ClientConn, stop func() error) {
 	t.Helper()
+	return serveGRPC(t, NewGRPCServer(m, o), grace)
+}
+
+// serveGRPC is startGRPC for a server that the test has.
+func serveGRPC(t *testing.T, s *GRPCServer, grace time.Duration) (connection *grpc.ClientConn, stop func() error) {
+	t.Helper()
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
 	}
 	ctx, cancel := context.WithCancel(context.Background())
 	served := make(chan error, 1)
-	go func() { served <- NewGRPCServer(m, o).Serve(ctx, l, grace) }()
+	go func() { served <- s.Serve(ctx, l, grace) }()
 	stop = sync.OnceValue(func() error {
 		cancel()
 		return <-served
@@ -501,7 +508,7 @@ func TestGRPCAuthorization(t *testing.T) {
 	if err := stop(); err != nil {
 		t.Error(err)
 	}
-	want := map[string]int{"ServerMetadata Unauthenticated": 2, "ServerMetadata OK": 1, "other Unauthenticated": 2, "ServerLive OK": 1, "other OK": 1}
+	want := map[string]int{"ServerMetadata Unauthenticated": 2, "ServerMetadata OK": 1, "other Unauthenticated": 2, "ServerLive OK": 1, "other OK": 2}
 	if !maps.Equal(observed, want) {
 		t.Errorf("observed %v, want %v", observed, want)
 	}
@@ -532,7 +539,34 @@ func TestGRPCStop(t *testing.T) {
 	}
 }
 
-// TestGRPCCalls refuses a request that is one too many, and takes it afterwards.
+// TestGRPCStopStreams does not wait for a stream that its client leaves open.
+func TestGRPCStopStreams(t *testing.T) {
+	connection, stop := startGRPC(t, echo{}, GRPCOptions{}, time.Minute)
+	stream := unfinished(t.Context(), t, connection, "/grpc.reflection.v1.ServerReflection/ServerReflectionInfo")
+	if err := stream.SendMsg(&reflectionpb.ServerReflectionRequest{MessageRequest: &reflectionpb.ServerReflectionRequest_ListServices{}}); err != nil {
+		t.Fatal(err)
+	}
+	if err := stream.RecvMsg(&reflectionpb.ServerReflectionResponse{}); err != nil {
+		t.Fatal(err)
+	}
+	start := time.Now()
+	if err := stop(); err != nil || time.Since(start) > 20*time.Second {
+		t.Errorf("it took %v, %v", time.Since(start), err)
+	}
+}
+
+// unfinished begins a request whose message does not come.
+func unfinished(ctx context.Context, t *testing.T, connection *grpc.ClientConn, method string) grpc.ClientStream {
+	t.Helper()
+	stream, err := connection.NewStream(ctx, &grpc.StreamDesc{ClientStreams: true, ServerStreams: true}, method)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return stream
+}
+
+// TestGRPCCalls refuses a request that is one too many, saying when to come again, and
+// takes it afterwards. Probes are answered all the time.
 func TestGRPCCalls(t *testing.T) {
 	started, end := make(chan struct{}), make(chan struct{})
 	connection, _ := startGRPC(t, gate{started: started, end: end}, GRPCOptions{MaxCalls: 1}, time.Minute)
@@ -543,21 +577,125 @@ func TestGRPCCalls(t *testing.T) {
 		answered <- err
 	}()
 	<-started
-	_, err := client.ServerLive(t.Context(), &pb.ServerLiveRequest{})
+	_, err := client.ServerMetadata(t.Context(), &pb.ServerMetadataRequest{})
 	refused(t, "one too many", err, codes.ResourceExhausted, "too many requests")
+	if details := grpcstatus.Convert(err).Details(); len(details) != 1 || details[0].(*errdetails.RetryInfo).RetryDelay.AsDuration() != retryAfter {
+		t.Errorf("details: %v", details)
+	}
+	if live, err := client.ServerLive(t.Context(), &pb.ServerLiveRequest{}); err != nil || !live.Live {
+		t.Errorf("live: %v, %v", live, err)
+	}
+	if ready, err := client.ServerReady(t.Context(), &pb.ServerReadyRequest{}); err != nil {
+		t.Errorf("ready: %v, %v", ready, err)
+	}
+	if health, err := healthpb.NewHealthClient(connection).Check(t.Context(), &healthpb.HealthCheckRequest{}); err != nil || health.Status != healthpb.HealthCheckResponse_SERVING {
+		t.Errorf("health: %v, %v", health, err)
+	}
 	close(end)
 	if err := <-answered; err != nil {
 		t.Error(err)
 	}
-	for range 100 { // the place is left a moment after the answer
-		if _, err = client.ServerLive(t.Context(), &pb.ServerLiveRequest{}); err == nil {
-			break
-		}
-		time.Sleep(time.Millisecond)
-	}
-	if err != nil {
+	if _, err = client.ServerMetadata(t.Context(), &pb.ServerMetadataRequest{}); err != nil {
 		t.Error(err)
 	}
+}
+
+// TestGRPCUnfinished checks that requests whose messages do not come, of methods that need
+// no token too, keep nobody else out and come to an end.
+func TestGRPCUnfinished(t *testing.T) {
+	const calls = 2
+	connection, _ := startGRPC(t, echo{}, GRPCOptions{MaxCalls: calls, Receive: 200 * time.Millisecond}, time.Minute)
+	client := pb.NewGRPCInferenceServiceClient(connection)
+	ctx, cancel := context.WithCancel(t.Context())
+	defer cancel()
+	defer time.AfterFunc(30*time.Second, cancel).Stop()
+	expired := func(streams []grpc.ClientStream) {
+		t.Helper()
+		for _, stream := range streams {
+			refused(t, "unfinished", stream.RecvMsg(&pb.ServerLiveResponse{}), codes.DeadlineExceeded, "")
+		}
+	}
+	var probes, requests []grpc.ClientStream
+	for range maxStreams - 1 { // with one more the connection has no stream left
+		probes = append(probes, unfinished(ctx, t, connection, pb.GRPCInferenceService_ServerLive_FullMethodName))
+	}
+	if _, err := client.ServerMetadata(ctx, &pb.ServerMetadataRequest{}); err != nil {
+		t.Errorf("beside probes: %v", err)
+	}
+	expired(probes)
+	for range calls {
+		requests = append(requests, unfinished(ctx, t, connection, pb.GRPCInferenceService_ModelInfer_FullMethodName))
+	}
+	expired(requests)
+	_, err := client.ServerMetadata(ctx, &pb.ServerMetadataRequest{})
+	for i := 0; err != nil && i < 100; i++ { // the place is left a moment after the answer
+		time.Sleep(time.Millisecond)
+		_, err = client.ServerMetadata(ctx, &pb.ServerMetadataRequest{})
+	}
+	if err != nil {
+		t.Errorf("afterwards: %v", err)
+	}
+}
+
+// TestGRPCWatch refuses what no place is kept for, in the way that clients take for health.
+func TestGRPCWatch(t *testing.T) {
+	connection, _ := startGRPC(t, echo{}, GRPCOptions{}, time.Minute)
+	watch, err := healthpb.NewHealthClient(connection).Watch(t.Context(), &healthpb.HealthCheckRequest{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, err = watch.Recv()
+	refused(t, "watch", err, codes.Unimplemented, "Watch")
+}
+
+// TestGRPCRoom checks that messages under way take no more than the room for them: a
+// request that finds none waits, and is refused after the time for messages.
+func TestGRPCRoom(t *testing.T) {
+	const receive = time.Second
+	started, end := make(chan struct{}), make(chan struct{})
+	s := NewGRPCServer(gate{started: started, end: end}, GRPCOptions{Options: Options{MaxRequestBytes: 1000}, MaxBytes: 1900, Receive: receive})
+	connection, _ := serveGRPC(t, s, time.Minute)
+	client := pb.NewGRPCInferenceServiceClient(connection)
+	answered := make(chan error, 1)
+	ask := func() {
+		_, err := client.ServerMetadata(t.Context(), &pb.ServerMetadataRequest{})
+		answered <- err
+	}
+	// One that was received counts as large as it is.
+	ended := make(chan error, 1)
+	go func() {
+		_, err := client.ModelMetadata(t.Context(), &pb.ModelMetadataRequest{Name: strings.Repeat("x", 500)})
+		ended <- err
+	}()
+	<-started
+	ask()
+	if err := <-answered; err != nil {
+		t.Errorf("beside a message of 500 bytes: %v", err)
+	}
+	if !s.room.TryAcquire(1000) {
+		t.Fatal("a message of 500 bytes takes more than 900")
+	}
+	go ask()
+	select {
+	case err := <-answered:
+		t.Errorf("without room: %v", err)
+	case <-time.After(receive / 20):
+	}
+	s.room.Release(1000)
+	if err := <-answered; err != nil {
+		t.Errorf("after waiting for room: %v", err)
+	}
+	if !s.room.TryAcquire(1000) {
+		t.Fatal("a message that was answered takes room")
+	}
+	ask()
+	err := <-answered
+	refused(t, "no room for long", err, codes.ResourceExhausted, "too many requests")
+	if details := grpcstatus.Convert(err).Details(); len(details) != 1 {
+		t.Errorf("details: %v", details)
+	}
+	close(end)
+	refused(t, "the one that was received", <-ended, codes.NotFound, "")
 }
 
 // gate is echo that holds back metadata until its end or the request's.

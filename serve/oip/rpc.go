@@ -87,6 +87,11 @@ func (s *rpc) fail(ctx context.Context, err error) error {
 	if f.internal {
 		s.options.log().ErrorContext(ctx, "inference protocol", "error", err)
 	}
+	return f.grpc()
+}
+
+// grpc returns the failure as an error of gRPC.
+func (f failure) grpc() error {
 	status := grpcstatus.New(f.code, f.text)
 	if f.retryAfter > 0 {
 		if with, err := status.WithDetails(&errdetails.RetryInfo{RetryDelay: durationpb.New(f.retryAfter)}); err == nil {
