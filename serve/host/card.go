@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"slices"
-	"time"
 
 	"github.com/destseg/destseg"
 	"github.com/destseg/destseg/serve/api"
@@ -67,20 +66,38 @@ func (h *Host) Cards() ([]api.Card, error) {
 	return cards, nil
 }
 
-// Card tells what is known about a detector, which need not be in memory. Errors wrap
-// [ErrUnknown] or [ErrUnusable].
+// Card tells what is known about a detector, which need not be in memory. If its file was
+// replaced by one that can't be used, it tells about the one that goes on, and why. Errors
+// wrap [ErrUnknown] or [ErrUnusable].
 func (h *Host) Card(name string) (api.Card, error) {
 	found, err := h.find(name)
 	if err != nil {
 		return api.Card{}, fmt.Errorf("%w: %q", err, name)
 	}
-	card := api.Card{Name: name, Bytes: found.size, Modified: found.modified.UTC(), State: api.Idle}
-	record, known := h.fill(&card, found)
-	if !known {
-		if record, err = destseg.ReadRecord(found.path); err != nil {
-			card.State, card.Error = api.Failed, describe(err)
-			return card, nil
+	current, failure, loading := h.peek(name, found)
+	var record destseg.Record
+	if current == nil || failure == nil && !current.stamp.same(found) {
+		switch record, err = destseg.ReadRecord(found.path); {
+		case err == nil:
+			current = nil // it goes with the next picture
+		case failure == nil:
+			failure = err
 		}
+	}
+	card := api.Card{Name: name, State: api.Idle}
+	if failure != nil {
+		card.State, card.Error = api.Failed, describe(failure)
+	}
+	switch {
+	case current != nil:
+		found, record, err = current.stamp, current.record, nil
+		card.State, card.Digest, card.Memory = api.Ready, current.ref.Digest, current.detector.Memory()
+	case loading && err == nil:
+		card.State = api.Loading
+	}
+	card.Bytes, card.Modified = found.size, found.modified.UTC()
+	if err != nil {
+		return card, nil // nothing more is known
 	}
 	card.Category, card.Program = record.Category, record.Program
 	card.Created = &record.Created
@@ -92,26 +109,20 @@ func (h *Host) Card(name string) (api.Card, error) {
 	return card, err
 }
 
-// fill completes the card of a file from the detector in memory and returns its record, if
-// there is one.
-func (h *Host) fill(card *api.Card, found stamp) (record destseg.Record, known bool) {
+// peek returns the detector of a name that is in memory, which may be that of an older
+// file than the one that was found, why that one can't be used, if so, and whether one is
+// being read.
+func (h *Host) peek(name string, found stamp) (current *loaded, failure error, loading bool) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	s := h.slots[card.Name]
+	s := h.slots[name]
 	if s == nil {
-		return record, false
+		return nil, nil, false
 	}
-	if s.failure != nil && s.failed.same(found) && (lasting(s.failure) || time.Now().Before(s.retry)) {
-		card.State, card.Error = api.Failed, describe(s.failure)
+	if failed, due := s.fails(found); failed && (s.current != nil || !due) {
+		failure = s.failure
 	}
-	if s.current != nil {
-		card.State, card.Digest, card.Memory = api.Ready, s.current.ref.Digest, s.current.detector.Memory()
-		record, known = s.current.record, true
-	}
-	if s.loading != nil {
-		card.State = api.Loading
-	}
-	return record, known
+	return s.current, failure, s.loading != nil
 }
 
 // kinds are the errors of files that stay unusable as long as they are what they are.

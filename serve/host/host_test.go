@@ -128,7 +128,7 @@ func TestInspect(t *testing.T) {
 		if got.Score != in.Score || got.Detector != (api.DetectorRef{Name: name, Digest: sum.String()}) {
 			t.Errorf("%s: score %v, want %v; %v", name, got.Score, in.Score, got.Detector)
 		}
-		if loads := i < 2; (got.Load > 0) != loads && got.Load > time.Millisecond {
+		if loads := i < 2; (got.Load > time.Millisecond) != loads {
 			t.Errorf("picture %d: waited %v for the detector", i, got.Load)
 		}
 	}
@@ -350,9 +350,131 @@ func TestRetry(t *testing.T) {
 		if card, err := c.host.Card("original"); err != nil || card.State != c.then {
 			t.Errorf("%s after a while, want %s, %v", card.State, c.then, err)
 		}
+		if err := c.host.Load(t.Context(), "original"); (err == nil) != (c.then == api.Idle) {
+			t.Errorf("again after a while: %v", err)
+		}
+		if s := c.host.Stats(); s.Failures != 1 {
+			t.Errorf("tried in vain %d times", s.Failures)
+		}
 	}
-	if err := h.Load(t.Context(), "original"); err != nil {
-		t.Error(err)
+}
+
+// An obstructed engine compiles when it is let.
+type obstructed struct {
+	engine.Engine
+	let chan error // for each network: whether it fails
+}
+
+func (o obstructed) Compile(net *graph.Graph, options engine.Options) (engine.Program, error) {
+	if err := <-o.let; err != nil {
+		return nil, err
+	}
+	return o.Engine.Compile(net, options)
+}
+
+// TestRetryAside checks that pictures for a detector that goes on do not wait while the
+// file that is to replace it is tried again.
+func TestRetryAside(t *testing.T) {
+	if err := changedFile(); err != nil {
+		t.Fatal(err)
+	}
+	e := obstructed{detectortest.Stub{Size: 1}, make(chan error, 100)}
+	let := func(n int, err error) {
+		for range n {
+			e.let <- err
+		}
+	}
+	folder := folderOf(t, "flange")
+	h := newHost(t, Options{Sources: []string{folder}, Options: []destseg.Option{destseg.WithEngine(e)}})
+	t.Cleanup(func() { close(e.let) }) // what still waits ends
+	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
+	defer cancel()
+	threshold := func() float64 {
+		t.Helper()
+		result, err := h.Inspect(ctx, "flange", noise(1))
+		if err != nil {
+			t.Fatal(err)
+		}
+		return result.Threshold
+	}
+	let(cap(e.let), nil)
+	if got := threshold(); got != 0.5 {
+		t.Fatalf("threshold %v", got)
+	}
+	networks := cap(e.let) - len(e.let)
+	for len(e.let) > 0 {
+		<-e.let
+	}
+	put(t, changed, filepath.Join(folder, "flange"+extension))
+	let(1, errors.New("for a reason that passes"))
+	if got := threshold(); got != 0.5 {
+		t.Errorf("threshold %v of a file that can't be used", got)
+	}
+	h.mu.Lock()
+	h.slots["flange"].retry = time.Now()
+	h.mu.Unlock()
+	for range 2 { // it waits to be let compile
+		if got := threshold(); got != 0.5 {
+			t.Errorf("threshold %v while the file is tried again", got)
+		}
+	}
+	if card, err := h.Card("flange"); err != nil || card.State != api.Ready || card.Error == "" || *card.Threshold != 0.5 {
+		t.Errorf("%+v, %v", card, err)
+	}
+	let(networks, nil)
+	for threshold() != 0.4 { // until ctx ends
+		time.Sleep(time.Millisecond)
+	}
+	if s := h.Stats(); s.Failures != 1 || s.Loads != 2 {
+		t.Errorf("%+v", s)
+	}
+}
+
+// TestReplaced checks that a card does not mix an old file with a new one.
+func TestReplaced(t *testing.T) {
+	if err := changedFile(); err != nil {
+		t.Fatal(err)
+	}
+	folder := folderOf(t, "flange")
+	path := filepath.Join(folder, "flange"+extension)
+	h := newHost(t, Options{Sources: []string{folder}, Options: []destseg.Option{destseg.WithEngine(detectortest.Stub{Size: 1})}})
+	broken := filepath.Join(t.TempDir(), "broken")
+	if err := os.WriteFile(broken, []byte("no detector"), 0o666); err != nil {
+		t.Fatal(err)
+	}
+	check := func(what, state string, file string, loaded bool, problem string) {
+		t.Helper()
+		card, err := h.Card("flange")
+		if err != nil {
+			t.Fatal(err)
+		}
+		info, err := os.Stat(file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		threshold := map[string]float64{original: 0.5, changed: 0.4}[file]
+		if card.State != state || card.Bytes != info.Size() || !card.Modified.Equal(info.ModTime()) || *card.Threshold != threshold ||
+			!strings.Contains(string(card.Record), fmt.Sprintf(`"image":%v`, threshold)) || (card.Digest != "") != loaded || (card.Memory > 0) != loaded || card.Error != problem {
+			t.Errorf("%s: %+v", what, card)
+		}
+	}
+	load := func() {
+		t.Helper()
+		if err := h.Load(t.Context(), "flange"); err != nil {
+			t.Fatal(err)
+		}
+	}
+	load()
+	check("loaded", api.Ready, original, true, "")
+	put(t, changed, path)
+	check("replaced", api.Idle, changed, false, "")
+	load()
+	check("loaded again", api.Ready, changed, true, "")
+	put(t, broken, path)
+	// The same before the next picture and after it.
+	for range 2 {
+		check("replaced by what is none", api.Ready, changed, true, destseg.ErrNotDetector.Error())
+		load()
 	}
 }
 
@@ -388,6 +510,21 @@ func TestEviction(t *testing.T) {
 	}
 	if s := h.Stats(); s.Evicted != 2 {
 		t.Errorf("%d evicted", s.Evicted)
+	}
+
+	// What is no detector makes nobody go.
+	if err := os.WriteFile(filepath.Join(folder, "d"+extension), make([]byte, 1000), 0o666); err != nil {
+		t.Fatal(err)
+	}
+	tight := newHost(t, Options{Sources: []string{folder}, Memory: size, Options: stub})
+	if err := tight.Load(t.Context(), "a"); err != nil {
+		t.Fatal(err)
+	}
+	if err := tight.Load(t.Context(), "d"); !errors.Is(err, ErrUnusable) {
+		t.Error(err)
+	}
+	if s := tight.Stats(); s.Evicted != 0 || s.Loaded != 1 {
+		t.Errorf("for a file that is none, %d of %d were evicted", s.Evicted, s.Loads)
 	}
 
 	small := newHost(t, Options{Sources: []string{folder}, Memory: size - 1, Options: stub})

@@ -27,8 +27,15 @@ type slot struct {
 }
 
 // retryAfter is when a file that could not be used is tried again although it looks the
-// same.
+// same, unless it is to blame itself.
 const retryAfter = 10 * time.Second
+
+// fails reports whether a file is known to be unusable, and whether it is due for another
+// try. The host's mu is held.
+func (s *slot) fails(found stamp) (failed, due bool) {
+	failed = s.failure != nil && s.failed.same(found)
+	return failed, failed && !lasting(s.failure) && !time.Now().Before(s.retry)
+}
 
 // errMemory says that a detector does not fit into the memory for all of them.
 var errMemory = errors.New("it takes more memory than detectors may have here")
@@ -83,23 +90,23 @@ func (h *Host) look(name string, found stamp, err error) (*loaded, chan struct{}
 		s = &slot{name: name}
 		h.slots[name] = s
 	}
-	if s.loading != nil {
-		return nil, s.loading, nil
+	failed, due := s.fails(found)
+	usable := s.current != nil && (failed || s.current.stamp.same(found))
+	if s.loading == nil && (due || !failed && !usable) {
+		s.loading = make(chan struct{})
+		go h.load(s, found)
 	}
-	known := s.failure != nil && s.failed.same(found) && time.Now().Before(s.retry)
 	switch {
-	case s.current != nil && (known || s.current.stamp.same(found)):
+	case usable: // while a file that failed is tried again, too
 		h.clock++
 		h.users++
 		s.current.users++
 		s.current.used = h.clock
 		return s.current, nil, nil
-	case known:
-		return nil, nil, s.failure
+	case s.loading != nil:
+		return nil, s.loading, nil
 	}
-	s.loading = make(chan struct{})
-	go h.load(s, found)
-	return nil, s.loading, nil
+	return nil, nil, s.failure
 }
 
 // giveBack ends the use of a detector.
@@ -137,8 +144,8 @@ func (h *Host) bury(l *loaded) {
 	}
 }
 
-// load reads a detector into its slot, in place of what is there, and makes room for it.
-// If that fails, what is there stays.
+// load reads a detector into its slot, in place of what is there. If that fails, what is
+// there stays.
 func (h *Host) load(s *slot, found stamp) {
 	h.loads.Lock()
 	defer h.loads.Unlock()
@@ -149,11 +156,8 @@ func (h *Host) load(s *slot, found stamp) {
 		h.mu.Unlock()
 		return
 	}
-	// What a detector takes is known once it is compiled: about as much as its file in
-	// fp32, and less in bf16.
-	h.evict(s, cmp.Or(s.size, found.size))
 	h.mu.Unlock()
-	l, err := h.open(s.name, found)
+	l, err := h.open(s, found)
 
 	h.mu.Lock()
 	defer h.mu.Unlock()
@@ -177,15 +181,20 @@ func (h *Host) load(s *slot, found stamp) {
 		slog.Duration("took", time.Since(start)))
 }
 
-// open reads and compiles a detector. The digest is that of what was read: if the file
-// changes meanwhile, it is read again.
-func (h *Host) open(name string, found stamp) (*loaded, error) {
+// open reads and compiles a detector for a slot. The digest is that of what was read: if
+// the file changes meanwhile, it is read again.
+func (h *Host) open(s *slot, found stamp) (*loaded, error) {
 	const tries = 3
 	for range tries {
+		_, err := destseg.ReadRecord(found.path)
+		if err != nil {
+			return nil, fmt.Errorf("%w: %w", ErrUnusable, err)
+		}
 		sum, err := digest.File(found.path)
 		if err != nil {
 			return nil, fmt.Errorf("%w: %w", ErrUnusable, err)
 		}
+		h.makeRoom(s, found) // once it is a detector and can be read to its end
 		d, err := destseg.Open(found.path, h.options.Options...)
 		if err != nil {
 			return nil, fmt.Errorf("%w: %w", ErrUnusable, err)
@@ -193,10 +202,10 @@ func (h *Host) open(name string, found stamp) (*loaded, error) {
 		now, err := stampOf(found.path)
 		if err == nil && now.same(found) {
 			if limit := h.options.Memory; limit > 0 && d.Memory() > limit {
-				err = fmt.Errorf("%w: %w: %s takes %d MiB and the limit is %d MiB; raise it", ErrUnusable, errMemory, name, d.Memory()>>20, limit>>20)
+				err = fmt.Errorf("%w: %w: %s takes %d MiB and the limit is %d MiB; raise it", ErrUnusable, errMemory, s.name, d.Memory()>>20, limit>>20)
 				return nil, errors.Join(err, d.Close())
 			}
-			return &loaded{detector: d, record: d.Record(), ref: api.DetectorRef{Name: name, Digest: sum.String()}, stamp: found}, nil
+			return &loaded{detector: d, record: d.Record(), ref: api.DetectorRef{Name: s.name, Digest: sum.String()}, stamp: found}, nil
 		}
 		if err := errors.Join(err, d.Close()); err != nil {
 			return nil, fmt.Errorf("%w: %w", ErrUnusable, err)
@@ -204,6 +213,14 @@ func (h *Host) open(name string, found stamp) (*loaded, error) {
 		found = now
 	}
 	return nil, fmt.Errorf("%w: %s changes all the time; replace it in one step, by renaming", ErrUnusable, found.path)
+}
+
+// makeRoom lets others go before a detector is compiled. What it takes is known afterwards:
+// about as much as its file in fp32, and less in bf16.
+func (h *Host) makeRoom(s *slot, found stamp) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.evict(s, cmp.Or(s.size, found.size))
 }
 
 // evict lets detectors go, the least recently used first, until there is room for more
