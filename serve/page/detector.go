@@ -13,12 +13,12 @@ import (
 )
 
 // detectors is the list of detectors.
-func (p *Page) detectors(w http.ResponseWriter, r *http.Request) error {
+func (p *Page) detectors(r *http.Request) (made, error) {
 	cards, err := p.Detectors.Cards()
 	if err != nil {
-		return err
+		return made{}, err
 	}
-	return p.render(w, http.StatusOK, "detectors", frame{Title: "Detectors", Here: "detectors"}, cards)
+	return p.render("detectors", frame{Title: "Detectors", Here: "detectors"}, cards)
 }
 
 // A cardView is the page of a detector.
@@ -53,26 +53,26 @@ type plot struct {
 const recentResults = 1000
 
 // detector is the page of one.
-func (p *Page) detector(w http.ResponseWriter, r *http.Request) error {
+func (p *Page) detector(r *http.Request) (made, error) {
 	name := r.PathValue("name")
 	card, err := p.Detectors.Card(name)
 	if err != nil {
-		return err
+		return made{}, err
 	}
 	v := cardView{Card: card}
 	if len(card.Record) > 0 {
 		var record destseg.Record
 		if err := json.Unmarshal(card.Record, &record); err != nil {
-			return err
+			return made{}, err
 		}
 		if err := p.describe(&v, record); err != nil {
-			return err
+			return made{}, err
 		}
 	}
 	if err := p.lookBack(r, &v); err != nil {
-		return err
+		return made{}, err
 	}
-	return p.render(w, http.StatusOK, "detector", frame{Title: name, Here: "detectors"}, v)
+	return p.render("detector", frame{Title: name, Here: "detectors"}, v)
 }
 
 // describe tells what is in a detector's record.

@@ -13,10 +13,10 @@ type inspectView struct {
 }
 
 // inspect is that page.
-func (p *Page) inspect(w http.ResponseWriter, r *http.Request) error {
+func (p *Page) inspect(r *http.Request) (made, error) {
 	cards, err := p.Detectors.Cards()
 	if err != nil {
-		return err
+		return made{}, err
 	}
-	return p.render(w, http.StatusOK, "inspect", frame{Title: "Inspect", Here: "inspect"}, inspectView{cards, r.URL.Query().Get("detector")})
+	return p.render("inspect", frame{Title: "Inspect", Here: "inspect"}, inspectView{cards, r.URL.Query().Get("detector")})
 }

@@ -31,7 +31,6 @@ type listed struct {
 	history.Entry
 	Link    string
 	Opinion string
-	Gauge   gauge
 }
 
 // readFilter reads the filter of an address, and returns it as an address has it.
@@ -61,19 +60,19 @@ func readFilter(q url.Values) (history.Filter, url.Values, error) {
 }
 
 // list is the history.
-func (p *Page) list(w http.ResponseWriter, r *http.Request) error {
+func (p *Page) list(r *http.Request) (made, error) {
 	q := r.URL.Query()
 	filter, kept, err := readFilter(q)
 	if err != nil {
-		return err
+		return made{}, err
 	}
 	found, err := p.History.List(r.Context(), filter, history.Cursor(q.Get("at")), pageSize)
 	if err != nil {
-		return err
+		return made{}, err
 	}
 	names, err := p.History.Detectors(r.Context())
 	if err != nil {
-		return err
+		return made{}, err
 	}
 	if filter.Detector != "" && !slices.Contains(names, filter.Detector) {
 		names = append(names, filter.Detector)
@@ -87,7 +86,7 @@ func (p *Page) list(w http.ResponseWriter, r *http.Request) error {
 		v.Total = group(found.Count) + " results or more"
 	}
 	for _, e := range found.Entries {
-		v.Entries = append(v.Entries, p.listed(e, kept))
+		v.Entries = append(v.Entries, listed{e, address("/history/"+url.PathEscape(e.ID), kept), opinion(e)})
 	}
 	to := func(at history.Cursor) string {
 		if at == "" {
@@ -100,16 +99,7 @@ func (p *Page) list(w http.ResponseWriter, r *http.Request) error {
 		return address("/history", query)
 	}
 	v.Newer, v.Older = to(found.Newer), to(found.Older)
-	return p.render(w, http.StatusOK, "list", frame{Title: "History", Here: "history"}, v)
-}
-
-func (p *Page) listed(e history.Entry, query url.Values) listed {
-	l := listed{Entry: e, Link: address("/history/"+url.PathEscape(e.ID), query), Opinion: opinion(e)}
-	l.Gauge.Score = int(1000*e.Score + 0.5)
-	if e.Threshold != nil {
-		l.Gauge.Threshold = int(1000**e.Threshold + 0.5)
-	}
-	return l
+	return p.render("list", frame{Title: "History", Here: "history"}, v)
 }
 
 // address joins a path and a query.

@@ -107,19 +107,19 @@ func New(o Options) (*Page, error) {
 // Routes returns what the page answers.
 func (p *Page) Routes() []Route {
 	return []Route{
-		{"GET /{$}", false, p.answer(p.inspect)},
+		{"GET /{$}", false, p.answer(whole(p.inspect))},
 		{"POST /inspect", false, p.Inspect},
-		{"GET /history", false, p.answer(p.list)},
+		{"GET /history", false, p.answer(whole(p.list))},
 		{"GET /history.csv", false, p.answer(p.csv)},
-		{"GET /history/{id}", false, p.answer(p.inTurn(p.result))},
-		{"GET /history/{id}/viewer", false, p.answer(p.inTurn(p.viewer))},
-		{"GET /history/{id}/found", false, p.answer(p.inTurn(p.found))},
-		{"GET /history/{id}/picture.jpg", false, p.answer(p.picture)},
-		{"GET /history/{id}/thumbnail.jpg", false, p.answer(p.thumbnail)},
-		{"GET /history/{id}/heat.png", false, p.answer(p.inTurn(p.heat))},
+		{"GET /history/{id}", false, p.answer(whole(p.inTurn(p.result)))},
+		{"GET /history/{id}/viewer", false, p.answer(whole(p.inTurn(p.viewer)))},
+		{"GET /history/{id}/found", false, p.answer(whole(p.inTurn(p.found)))},
+		{"GET /history/{id}/picture.jpg", false, p.answer(whole(p.picture))},
+		{"GET /history/{id}/thumbnail.jpg", false, p.answer(whole(p.thumbnail))},
+		{"GET /history/{id}/heat.png", false, p.answer(whole(p.inTurn(p.heat)))},
 		{"POST /history/{id}/mark", true, p.answer(p.mark)},
-		{"GET /detectors", false, p.answer(p.detectors)},
-		{"GET /detectors/{name}", false, p.answer(p.detector)},
+		{"GET /detectors", false, p.answer(whole(p.detectors))},
+		{"GET /detectors/{name}", false, p.answer(whole(p.detector))},
 		{"GET /assets/{file}", false, http.HandlerFunc(p.asset)},
 	}
 }
@@ -145,20 +145,52 @@ func (p *Page) answer(f func(w http.ResponseWriter, r *http.Request) error) http
 	})
 }
 
+// made is an answer that is ready to be sent.
+type made struct {
+	kind    string // media type
+	content []byte
+	lasting bool // it never changes, so that the browser may keep it
+}
+
+// write sends the answer. What is not taken can't be reported either.
+func (m made) write(w http.ResponseWriter, status int) {
+	w.Header().Set("Content-Type", m.kind)
+	if m.lasting {
+		w.Header().Set("Cache-Control", "private, max-age=604800, immutable")
+	}
+	w.WriteHeader(status)
+	w.Write(m.content)
+}
+
+// A maker makes the answer to a request.
+type maker func(r *http.Request) (made, error)
+
+// whole answers with what a maker makes, once it has made all of it.
+func whole(f maker) func(w http.ResponseWriter, r *http.Request) error {
+	return func(w http.ResponseWriter, r *http.Request) error {
+		m, err := f(r)
+		if err == nil {
+			m.write(w, http.StatusOK)
+		}
+		return err
+	}
+}
+
 // mostTurns is how many requests may compute with a map at a time: those of large
 // pictures take much memory, and inspections need the processors.
 const mostTurns = 2
 
-// inTurn lets a function wait for its turn.
-func (p *Page) inTurn(f func(w http.ResponseWriter, r *http.Request) error) func(w http.ResponseWriter, r *http.Request) error {
-	return func(w http.ResponseWriter, r *http.Request) error {
+// inTurn lets a maker wait for its turn, which is over before the answer is sent: a client
+// that does not take it holds nobody up.
+func (p *Page) inTurn(f maker) maker {
+	return func(r *http.Request) (made, error) {
 		select {
 		case p.turns <- struct{}{}:
 		case <-r.Context().Done():
-			return r.Context().Err()
+			return made{}, r.Context().Err()
 		}
 		defer func() { <-p.turns }()
-		return f(w, r)
+		return f(r)
 	}
 }
 
@@ -185,9 +217,12 @@ func (p *Page) fail(w http.ResponseWriter, r *http.Request, err error) {
 		p.Log.Error("a page could not be made", "path", r.URL.Path, "error", err)
 	}
 	w.Header().Del("Content-Disposition")
-	if err := p.render(w, f.status, "error", frame{Title: http.StatusText(f.status)}, f.text); err != nil {
+	m, err := p.render("error", frame{Title: http.StatusText(f.status)}, f.text)
+	if err != nil {
 		http.Error(w, f.text, f.status)
+		return
 	}
+	m.write(w, f.status)
 }
 
 // A frame is what all pages have around their content.
@@ -200,25 +235,19 @@ type frame struct {
 	Content       any
 }
 
-// render answers with a page.
-func (p *Page) render(w http.ResponseWriter, status int, name string, f frame, content any) error {
+// render makes a page.
+func (p *Page) render(name string, f frame, content any) (made, error) {
 	f.Style, f.Script, f.Version, f.InMemory, f.Content = p.style, p.script, destseg.Version(), p.History.InMemory(), content
-	return p.execute(w, status, name, "frame.html", f)
+	return p.execute(name, "frame.html", f)
 }
 
-// execute answers with a template, whole or not at all.
-func (p *Page) execute(w http.ResponseWriter, status int, page, name string, data any) error {
+// execute makes a page, or a part of it, from a template.
+func (p *Page) execute(page, name string, data any) (made, error) {
 	var b bytes.Buffer
 	if err := p.templates[page].ExecuteTemplate(&b, name, data); err != nil {
-		return fmt.Errorf("%s: %w", name, err)
+		return made{}, fmt.Errorf("%s: %w", name, err)
 	}
-	w.Header().Set("Content-Type", "text/html; charset=utf-8")
-	w.WriteHeader(status)
-	_, err := b.WriteTo(w)
-	if err != nil {
-		p.Log.Debug("a page was not taken", "error", err) // the browser has gone
-	}
-	return nil
+	return made{kind: "text/html; charset=utf-8", content: b.Bytes()}, nil
 }
 
 // An asset is a file that pages load.

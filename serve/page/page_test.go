@@ -186,7 +186,7 @@ func TestPages(t *testing.T) {
 		"/history?source=%22%3E%3Cb%3E":       {`value="&#34;&gt;&lt;b&gt;"`, "No result matches"},
 		"/history/1":                          {shown, `href="/detectors/flange"`, "false alarm", `d="M`, "/history/1/picture.jpg", "/history/1/heat.png", "Older"},
 		"/history/1?verdict=NG&detector=%22x": {`action="/history/1/mark?detector=%22x&amp;verdict=NG"`},
-		"/history/2":                          {shown, "no threshold", `value="0.5000"`},
+		"/history/2":                          {shown, "no threshold", `value="0.5"`},
 		"/history/1/viewer":                   {shown, `class="viewer"`},
 		"/detectors":                          {shown, `href="/detectors/a%20%23%3F%25.x"`, `href="/?detector=a%20%23%3f%25.x"`, "can’t be used"},
 		"/detectors/flange":                   {shown, "1 of 20", "at most 21.6", "5 of 6", "at least 40.0", "0.8750", "Latest results", "Curves", "1 false alarm"},
@@ -292,6 +292,82 @@ func TestFound(t *testing.T) {
 	}
 	if !several {
 		t.Error("no threshold has several regions")
+	}
+}
+
+// TestExact checks that numbers which look the same once they are rounded do not become the
+// same: the gauge has the colour of the verdict, and the detector's pixel threshold is asked for
+// as it is.
+func TestExact(t *testing.T) {
+	s := serve(t)
+	in := *inspected().in
+	in.HasThreshold, in.PixelThreshold = true, 0.99997
+	for id, c := range map[string]struct {
+		score     float64
+		threshold *float64
+		verdict   string
+		gauge     string
+	}{
+		"near": {0.80249, new(0.80221), api.NG, `class="value NG" y="8" width="0.80249" height="8"/><path class="tick" d="M0.80221 0V24"/>`},
+		"low":  {0.0001, new(0.0002), api.OK, `class="value OK" y="8" width="0.0001" height="8"/><path class="tick" d="M0.0002 0V24"/>`},
+		"zero": {0.5, new(0.0), api.NG, `class="value NG" y="8" width="0.5" height="8"/><path class="tick" d="M0 0V24"/>`},
+		"none": {0.5, nil, "", `class="value" y="8" width="0.5" height="8"/></svg>`},
+	} {
+		a := &api.Inspection{
+			ID: id, Time: time.Now(), Detector: api.DetectorRef{Name: id, Digest: "0123456789abcdef"},
+			Judgement: api.Judgement{Score: c.score, Threshold: c.threshold, Verdict: c.verdict, Width: in.Width, Height: in.Height},
+		}
+		if err := s.history.Record(t.Context(), a, inspected().picture, &in); err != nil {
+			t.Fatal(err)
+		}
+		for _, path := range []string{"/history/" + id, "/history?detector=" + id} {
+			if page, _ := s.get(path, http.StatusOK); !strings.Contains(page, c.gauge) {
+				t.Errorf("%s lacks %s:\n%s", path, c.gauge, page)
+			}
+		}
+		if page, _ := s.get("/history/"+id, http.StatusOK); !strings.Contains(page, `data-own="0.99997"`) || strings.Count(page, `value="0.99997"`) != 2 {
+			t.Errorf("the threshold is not what it is:\n%s", page)
+		}
+	}
+}
+
+// A deaf client takes nothing of its answer until it hangs up.
+type deaf struct {
+	*httptest.ResponseRecorder
+	called, hangUp chan struct{}
+}
+
+func (d deaf) Write(p []byte) (int, error) {
+	d.called <- struct{}{}
+	<-d.hangUp
+	return 0, io.ErrClosedPipe
+}
+
+// TestTurns checks that clients which take no answer keep no turn.
+func TestTurns(t *testing.T) {
+	s := serve(t)
+	s.add("1", nil)
+	ctx, cancel := context.WithCancel(t.Context())
+	called, hangUp := make(chan struct{}, 100), make(chan struct{})
+	var all sync.WaitGroup
+	defer func() {
+		cancel()
+		close(hangUp)
+		all.Wait()
+	}()
+	for _, path := range []string{"/history/1", "/history/1/viewer", "/history/1/found?threshold=0.5", "/history/1/heat.png"} {
+		for range mostTurns {
+			all.Go(func() {
+				s.Config.Handler.ServeHTTP(deaf{httptest.NewRecorder(), called, hangUp}, httptest.NewRequestWithContext(ctx, "GET", path, nil))
+			})
+		}
+		for range mostTurns {
+			select {
+			case <-called:
+			case <-time.After(30 * time.Second):
+				t.Fatalf("%s waits for others who do not take theirs", path)
+			}
+		}
 	}
 }
 

@@ -6,7 +6,6 @@ import (
 	"image"
 	"image/color"
 	"image/png"
-	"math"
 	"net/http"
 	"net/url"
 	"strconv"
@@ -26,7 +25,6 @@ type resultView struct {
 
 	// Low and High are the ends of the map's scale of colours.
 	Low, High float32
-	Gauge     gauge
 	Opinion   string // what a mark says, in words
 	MayMark   bool
 
@@ -74,9 +72,6 @@ func findRegions(id string, in *destseg.Inspection, threshold float64) Found {
 	return f
 }
 
-// A gauge shows a score beside its threshold, both in thousandths.
-type gauge struct{ Score, Threshold int }
-
 // usualThreshold is where the slider of a detector without a threshold begins.
 const usualThreshold = 0.5
 
@@ -98,10 +93,6 @@ func (p *Page) view(r *http.Request) (resultView, error) {
 	v := resultView{Entry: e, Found: findRegions(id, in, threshold), Peak: in.Peak(), Opinion: opinion(e), MayMark: p.MayMark(r)}
 	v.PeakSize = float64(max(in.Width, in.Height)) / 40
 	v.Low, v.High = in.HeatScale()
-	v.Gauge.Score = int(math.Round(1000 * e.Score))
-	if e.Threshold != nil {
-		v.Gauge.Threshold = int(math.Round(1000 * *e.Threshold))
-	}
 	if _, err := p.Detectors.Card(e.Detector); err == nil {
 		v.Known = true
 	}
@@ -117,65 +108,56 @@ func (p *Page) view(r *http.Request) (resultView, error) {
 }
 
 // result is the page of one result.
-func (p *Page) result(w http.ResponseWriter, r *http.Request) error {
+func (p *Page) result(r *http.Request) (made, error) {
 	v, err := p.view(r)
 	if err != nil {
-		return err
+		return made{}, err
 	}
 	title := v.Source
 	if title == "" {
 		title = "Result"
 	}
-	return p.render(w, http.StatusOK, "result", frame{Title: title, Here: "history"}, v)
+	return p.render("result", frame{Title: title, Here: "history"}, v)
 }
 
 // viewer is the middle of that page, for a page that shows it in place.
-func (p *Page) viewer(w http.ResponseWriter, r *http.Request) error {
+func (p *Page) viewer(r *http.Request) (made, error) {
 	v, err := p.view(r)
 	if err != nil {
-		return err
+		return made{}, err
 	}
-	return p.execute(w, http.StatusOK, "result", "viewer.html", v)
+	return p.execute("result", "viewer.html", v)
 }
 
 // found is the list of regions above a threshold.
-func (p *Page) found(w http.ResponseWriter, r *http.Request) error {
+func (p *Page) found(r *http.Request) (made, error) {
 	text := r.URL.Query().Get("threshold")
 	threshold, err := strconv.ParseFloat(text, 64)
 	if err != nil || !(threshold >= 0 && threshold <= 1) { // negated, so that NaN fails
-		return failure{http.StatusBadRequest, fmt.Sprintf("The threshold is a number from 0 to 1, not %q.", text)}
+		return made{}, failure{http.StatusBadRequest, fmt.Sprintf("The threshold is a number from 0 to 1, not %q.", text)}
 	}
 	in, err := p.History.Inspection(r.Context(), r.PathValue("id"))
 	if err != nil {
-		return err
+		return made{}, err
 	}
-	return p.execute(w, http.StatusOK, "result", "found.html", findRegions(r.PathValue("id"), in, threshold))
+	return p.execute("result", "found.html", findRegions(r.PathValue("id"), in, threshold))
 }
 
-// kept lets the browser keep what never changes.
-func kept(w http.ResponseWriter, kind string) {
-	w.Header().Set("Content-Type", kind)
-	w.Header().Set("Cache-Control", "private, max-age=604800, immutable")
-}
-
-func (p *Page) picture(w http.ResponseWriter, r *http.Request) error {
+// picture is the copy that the history keeps.
+func (p *Page) picture(r *http.Request) (made, error) {
 	content, err := p.History.Picture(r.Context(), r.PathValue("id"))
 	if err != nil {
-		return err
+		return made{}, err
 	}
-	kept(w, "image/jpeg")
-	w.Write(content)
-	return nil
+	return made{"image/jpeg", content, true}, nil
 }
 
-func (p *Page) thumbnail(w http.ResponseWriter, r *http.Request) error {
+func (p *Page) thumbnail(r *http.Request) (made, error) {
 	content, err := p.History.Thumbnail(r.Context(), r.PathValue("id"))
 	if err != nil {
-		return err
+		return made{}, err
 	}
-	kept(w, "image/jpeg")
-	w.Write(content)
-	return nil
+	return made{"image/jpeg", content, true}, nil
 }
 
 // heatSide is the longer side of a painted map, in pixels. The map is smooth, so that
@@ -184,10 +166,10 @@ const heatSide = 768
 
 // heat is the map in colours, to be laid over the picture: clear where the scale
 // begins and full where it ends.
-func (p *Page) heat(w http.ResponseWriter, r *http.Request) error {
+func (p *Page) heat(r *http.Request) (made, error) {
 	in, err := p.History.Inspection(r.Context(), r.PathValue("id"))
 	if err != nil {
-		return err
+		return made{}, err
 	}
 	width, height := in.Width, in.Height
 	if longer := max(width, height); longer > heatSide {
@@ -196,11 +178,9 @@ func (p *Page) heat(w http.ResponseWriter, r *http.Request) error {
 	low, high := in.HeatScale()
 	var b bytes.Buffer
 	if err := (&png.Encoder{CompressionLevel: png.BestSpeed}).Encode(&b, heatImage(in.Map(width, height), width, height, low, high)); err != nil {
-		return err
+		return made{}, err
 	}
-	kept(w, "image/png")
-	b.WriteTo(w)
-	return nil
+	return made{"image/png", b.Bytes(), true}, nil
 }
 
 // heatImage paints a map of height×width values in 256 colours, the less opaque the
@@ -252,7 +232,11 @@ func (p *Page) mark(w http.ResponseWriter, r *http.Request) error {
 		if err != nil {
 			return err
 		}
-		return p.execute(w, http.StatusOK, "result", "mark.html", resultView{Entry: e, Opinion: opinion(e), MayMark: true})
+		m, err := p.execute("result", "mark.html", resultView{Entry: e, Opinion: opinion(e), MayMark: true})
+		if err == nil {
+			m.write(w, http.StatusOK)
+		}
+		return err
 	}
 	back := "/history/" + url.PathEscape(id)
 	if r.URL.RawQuery != "" {
