@@ -484,6 +484,26 @@ func TestBusy(t *testing.T) {
 	r.inspect(t, "", data)
 }
 
+// A stuck recorder gives up when it has to, as a database does that another program locks.
+type stuck struct{}
+
+func (stuck) Record(ctx context.Context, _ *api.Inspection, _ *picture.RGB, _ *destseg.Inspection) error {
+	<-ctx.Done()
+	return fmt.Errorf("/secret/path: %w", ctx.Err())
+}
+
+// TestRecordTime checks that time which runs out while a result is kept is told as such.
+func TestRecordTime(t *testing.T) {
+	r := start(t, host.Options{Options: stubbed()}, Config{Recorder: stuck{}, Limits: Limits{Answer: 500 * time.Millisecond}})
+	if err := r.host.Load(t.Context(), "flange"); err != nil {
+		t.Fatal(err)
+	}
+	response := r.refused(t, 503, api.TooSlow, "POST", "/v1/inspect?detector=flange", bytes.NewReader(pngOf(t, noise(1, 33, 32))))
+	if response.Header.Get("Retry-After") == "" {
+		t.Errorf("%v", response.Header)
+	}
+}
+
 // TestAnswerTime checks that a picture whose turn does not come is answered.
 func TestAnswerTime(t *testing.T) {
 	g, o := gate()

@@ -133,6 +133,9 @@ func (s *Service) inspect(ctx context.Context, place *host.Place, r Request, ent
 			continue
 		}
 		if err := recorder.Record(ctx, in, p, result.Inspection); err != nil {
+			if ctx.Err() != nil {
+				err = context.Cause(ctx) // a database tells that the time is up, but not whose
+			}
 			return nil, nil, fmt.Errorf("%w: %w", errRecord, err)
 		}
 	}
