@@ -163,13 +163,13 @@ func (o serveOptions) run(ctx context.Context, c *console, sources []string) err
 	if (o.certificate == "") != (o.key == "") {
 		return wrongUsage("--tls-cert and --tls-key go together")
 	}
+	log := o.logger(c)
 	var secure *tls.Config
 	if o.certificate != "" {
-		if secure, err = serve.TLSFiles(o.certificate, o.key); err != nil {
+		if secure, err = serve.TLSFiles(o.certificate, o.key, log); err != nil {
 			return err
 		}
 	}
-	log := o.logger(c)
 	h, err := o.host(sources, log)
 	if err != nil {
 		return err
