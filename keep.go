@@ -140,9 +140,13 @@ func restore(content []byte) (*Inspection, error) {
 
 // check says what is wrong with what was read, if anything is.
 func (k kept) check() error {
-	for _, size := range [][2]int{{k.Width, k.Height}, {k.ScaledWidth, k.ScaledHeight}, k.Cells} {
-		if size[0] < 1 || size[1] < 1 || size[0] > picture.DefaultMaxPixels/size[1] {
-			return fmt.Errorf("a size of %d×%d", size[0], size[1])
+	for _, size := range []struct{ width, height, most int }{
+		{k.Width, k.Height, picture.MaxPixels},
+		{k.ScaledWidth, k.ScaledHeight, picture.DefaultMaxPixels}, // which is refused to inspect
+		{k.Cells[0], k.Cells[1], picture.DefaultMaxPixels},
+	} {
+		if size.width < 1 || size.height < 1 || size.width > size.most/size.height {
+			return fmt.Errorf("a size of %d×%d", size.width, size.height)
 		}
 	}
 	for axis, span := range k.Span {

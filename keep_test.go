@@ -64,6 +64,28 @@ func TestKeepInspection(t *testing.T) {
 	}
 }
 
+// TestKeepLarge checks that what can be inspected of large pictures can be restored.
+func TestKeepLarge(t *testing.T) {
+	in, err := newDetector(t, testRecord(32, 32)).InspectRGB(noise(1, 45, 37))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, c := range []struct {
+		width, height int
+		ok            bool
+	}{{1 << 15, 1 << 14, true}, {picture.MaxPixels, 1, true}, {1 << 15, 1 << 16, false}, {0, 1, false}, {1, -1, false}} {
+		in.Width, in.Height = c.width, c.height
+		content, err := in.MarshalBinary()
+		if err != nil {
+			t.Fatal(err)
+		}
+		var again Inspection
+		if err := again.UnmarshalBinary(content); (err == nil) != c.ok {
+			t.Errorf("%d×%d: %v", c.width, c.height, err)
+		}
+	}
+}
+
 // TestRegionsAbove checks the regions at the detector's own threshold.
 func TestRegionsAbove(t *testing.T) {
 	r := testRecord(32, 32)

@@ -33,6 +33,10 @@ var (
 // [WithMaxPixels] says otherwise.
 const DefaultMaxPixels = 1 << 28
 
+// MaxPixels is the largest Width×Height that [WithMaxPixels] can allow, so that pixels can
+// be counted in 32 bits.
+const MaxPixels = 1<<31 - 1
+
 // Option changes how a picture is read.
 type Option func(*options)
 
@@ -41,12 +45,12 @@ type options struct {
 	ctx       context.Context
 }
 
-// WithMaxPixels sets the largest Width×Height that is decoded. Values below 1
-// leave [DefaultMaxPixels] in force.
+// WithMaxPixels sets the largest Width×Height that is decoded, up to [MaxPixels]. Values
+// below 1 leave [DefaultMaxPixels] in force.
 func WithMaxPixels(n int64) Option {
 	return func(o *options) {
 		if n >= 1 {
-			o.maxPixels = n
+			o.maxPixels = min(n, MaxPixels)
 		}
 	}
 }
@@ -294,7 +298,7 @@ func (i interruptible) ReadAt(p []byte, at int64) (int, error) {
 // metadata, so a longer stream is refused before it fills the memory.
 func readRest(head []byte, r io.Reader, sizeHint, maxPixels int64) ([]byte, error) {
 	const metadata = 64 << 20
-	limit := metadata + 8*min(maxPixels, 1<<40)
+	limit := metadata + 8*maxPixels
 	var buf bytes.Buffer
 	if sizeHint > 0 && sizeHint <= limit {
 		buf.Grow(int(sizeHint) + bytes.MinRead) // ReadFrom wants MinRead spare bytes to see the end
