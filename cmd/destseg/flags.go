@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"time"
 
 	"github.com/spf13/pflag"
 
@@ -192,6 +193,27 @@ func countFlag(f *pflag.FlagSet, to *int, least, most int, name, usage string) {
 		return n, nil
 	}
 	f.Var(value[int]{to, "N", parse, strconv.Itoa}, name, usage)
+}
+
+// durationFlag defines a flag for a time that may be 0.
+func durationFlag(f *pflag.FlagSet, to *time.Duration, name, usage string) {
+	timeFlag(f, to, 0, "expected a time, as in 500ms, 30s or 2m", name, usage)
+}
+
+// positiveDurationFlag defines a flag for a time without which nothing could be done.
+func positiveDurationFlag(f *pflag.FlagSet, to *time.Duration, name, usage string) {
+	timeFlag(f, to, 1, "expected a time above 0, as in 500ms, 30s or 2m", name, usage)
+}
+
+func timeFlag(f *pflag.FlagSet, to *time.Duration, least time.Duration, expected, name, usage string) {
+	parse := func(s string) (time.Duration, error) {
+		d, err := time.ParseDuration(s)
+		if err != nil || d < least {
+			return 0, errors.New(expected)
+		}
+		return d, nil
+	}
+	f.Var(value[time.Duration]{to, "TIME", parse, time.Duration.String}, name, usage)
 }
 
 // optionalFlag defines a flag that may be left out: *to stays nil then.

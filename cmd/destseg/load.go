@@ -63,7 +63,7 @@ own, and nothing else on them.`,
 	f.Var(value[float64]{&o.times, "X", parse, func(x float64) string { return strconv.FormatFloat(x, 'g', -1, 64) }},
 		"times", "as many pictures to send as the service can do")
 	countFlag(f, &o.clients, 1, maxWorkers, "clients", "to find out what it can do")
-	durationFlag(f, &o.length, "time", "to send too many; a twelfth of it for the rest each")
+	positiveDurationFlag(f, &o.length, "time", "to send too many; a twelfth of it for the rest each")
 	f.StringVar(&o.json, "json", "", "`FILE` for everything as JSON, - for the standard output\nin place of the table; the format may change until version 1.0")
 	return command
 }

@@ -12,10 +12,10 @@ import (
 	"time"
 
 	"github.com/spf13/cobra"
-	"github.com/spf13/pflag"
 	"golang.org/x/sync/errgroup"
 
 	"github.com/destseg/destseg"
+	"github.com/destseg/destseg/picture"
 	"github.com/destseg/destseg/serve"
 	"github.com/destseg/destseg/serve/history"
 	"github.com/destseg/destseg/serve/host"
@@ -110,10 +110,10 @@ Ctrl-C or SIGTERM ends it: what was accepted is finished first.`,
 	bytesFlag(f, &o.memory, "memory", "that detectors may take; those not used for longest leave. 0: no limit")
 	bytesFlag(f, &o.body, "max-body", "largest body of a request")
 	bytesFlag(f, &o.bodies, "max-bodies", "that all bodies received and waiting may take, and over gRPC as much\nagain")
-	countFlag(f, &o.pixels, 1, 1<<31-1, "max-pixels", "largest picture, width times height")
-	durationFlag(f, &o.receive, "receive-time", "in which a request must arrive")
-	durationFlag(f, &o.decode, "decode-time", "in which a picture must be decoded")
-	durationFlag(f, &o.answer, "answer-time", "in which a picture must be inspected, waiting included")
+	countFlag(f, &o.pixels, 1, picture.MaxPixels, "max-pixels", "largest picture, width times height")
+	positiveDurationFlag(f, &o.receive, "receive-time", "in which a request must arrive")
+	positiveDurationFlag(f, &o.decode, "decode-time", "in which a picture must be decoded")
+	positiveDurationFlag(f, &o.answer, "answer-time", "in which a picture must be inspected, waiting included")
 	durationFlag(f, &o.grace, "grace", "to finish what was accepted when the service ends")
 	o.history.flags(f)
 	o.watch.flags(f)
@@ -135,17 +135,6 @@ func (o serveOptions) batchSize() int {
 		return 8
 	}
 	return 1
-}
-
-func durationFlag(f *pflag.FlagSet, to *time.Duration, name, usage string) {
-	parse := func(s string) (time.Duration, error) {
-		d, err := time.ParseDuration(s)
-		if err != nil || d < 0 {
-			return 0, errors.New("expected a time, as in 500ms, 30s or 2m")
-		}
-		return d, nil
-	}
-	f.Var(value[time.Duration]{to, "TIME", parse, time.Duration.String}, name, usage)
 }
 
 // idleHeap is memory that nobody touches, so that it takes none, in bytes. It makes the

@@ -94,6 +94,7 @@ func TestPredictByServer(t *testing.T) {
 		{[]string{"load", "gear", "in/good.png", "--server", url}, exitFailed, "no such detector"},
 		{[]string{"load", "flange", "in/text.png", "--server", url}, exitFailed, "not a picture this program reads"},
 		{[]string{"load", "flange", "nothing", "--server", url}, exitFailed, "no such file"},
+		{[]string{"load", "flange", "in/good.png", "--server", url, "--time", "0"}, exitUsage, "expected a time above 0"},
 	} {
 		if o := command(t.Context(), test.args...); o.code != test.code || !strings.Contains(o.stderr, test.want) || o.stdout != "" {
 			t.Errorf("%v: exit status %d, %s%s", test.args, o.code, o.stdout, o.stderr)
@@ -158,6 +159,13 @@ func TestServeRefuses(t *testing.T) {
 		{[]string{detector, "--tokens", "short"}, exitFailed, "short: line 1: a token of 3 characters"},
 		{[]string{"none"}, exitFailed, "none: no such file"},
 		{[]string{detector, "--batch-wait", "-1s"}, exitUsage, "expected a time"},
+		{[]string{detector, "--receive-time", "0"}, exitUsage, "expected a time above 0"},
+		{[]string{detector, "--decode-time", "0s"}, exitUsage, "expected a time above 0"},
+		{[]string{detector, "--answer-time", "0"}, exitUsage, "expected a time above 0"},
+		{[]string{detector, "--watch", ".", "--watch-settle", "0"}, exitUsage, "expected a time above 0"},
+		{[]string{detector, "--watch", ".", "--watch-patience", "0"}, exitUsage, "expected a time above 0"},
+		{[]string{detector, "--watch", ".", "--watch-poll", "0"}, exitUsage, "expected a time above 0"},
+		{[]string{detector, "--watch", ".", "--webhook", "http://localhost", "--webhook-give-up", "0"}, exitUsage, "expected a time above 0"},
 		{[]string{detector, "--listen", "127.0.0.1:99999"}, exitFailed, "99999"},
 		{nil, exitUsage, "DETECTOR… is missing"},
 	} {

@@ -37,13 +37,13 @@ func (o *watchOptions) flags(f *pflag.FlagSet) {
 	f.StringVar(&o.detector, "watch-detector", "", "`NAME` of the detector for them; needed if there are several")
 	f.BoolVar(&o.results, "watch-results", true, "write each result beside its picture, as NAME"+watch.ResultEnding)
 	f.BoolVar(&o.move, "watch-move", false, "move inspected pictures, with their results, to ok, ng, unjudged and\nerror below DIR")
-	durationFlag(f, &o.settle, "watch-settle", "for which a picture must not have changed")
-	durationFlag(f, &o.patience, "watch-patience", "after which a picture that can't be decoded is damaged, and not\nunfinished")
-	durationFlag(f, &o.poll, "watch-poll", "after which DIR is looked through again, for file systems that do not\ntell of changes")
+	positiveDurationFlag(f, &o.settle, "watch-settle", "for which a picture must not have changed")
+	positiveDurationFlag(f, &o.patience, "watch-patience", "after which a picture that can't be decoded is damaged, and not\nunfinished")
+	positiveDurationFlag(f, &o.poll, "watch-poll", "after which DIR is looked through again, for file systems that do not\ntell of changes")
 	f.StringVar(&o.state, "watch-state", "", "`DIR` for what has to survive a restart (default: .destseg in the one\nwatched)")
 	f.StringVar(&o.webhook, "webhook", "", "`URL` that is told of every result")
 	f.StringVar(&o.secret, "webhook-secret", "", "`FILE` with the secret that signs events, 16 bytes or more; it may\nstand in "+webhookSecretVariable+" instead")
-	durationFlag(f, &o.giveUp, "webhook-give-up", "after which an event that nobody took is put away")
+	positiveDurationFlag(f, &o.giveUp, "webhook-give-up", "after which an event that nobody took is put away")
 }
 
 // check refuses flags that have nothing to do.
