@@ -157,6 +157,18 @@ func bytesFlag(f *pflag.FlagSet, to *int64, name, usage string) {
 	f.Var(value[int64]{to, "SIZE", parseBytes, formatBytes}, name, usage)
 }
 
+// positiveBytesFlag defines a flag for a size without which nothing could be done.
+func positiveBytesFlag(f *pflag.FlagSet, to *int64, name, usage string) {
+	parse := func(s string) (int64, error) {
+		n, err := parseBytes(s)
+		if err == nil && n == 0 {
+			err = errors.New("expected a size above 0")
+		}
+		return n, err
+	}
+	f.Var(value[int64]{to, "SIZE", parse, formatBytes}, name, usage)
+}
+
 // choiceFlag defines a flag with a few possible values.
 func choiceFlag(f *pflag.FlagSet, to *string, name, kind, usage string, choices ...string) {
 	parse := func(s string) (string, error) {

@@ -159,6 +159,8 @@ func TestServeRefuses(t *testing.T) {
 		{[]string{detector, "--tokens", "short"}, exitFailed, "short: line 1: a token of 3 characters"},
 		{[]string{"none"}, exitFailed, "none: no such file"},
 		{[]string{detector, "--batch-wait", "-1s"}, exitUsage, "expected a time"},
+		{[]string{detector, "--max-body", "0"}, exitUsage, "expected a size above 0"},
+		{[]string{detector, "--max-bodies", "0B"}, exitUsage, "expected a size above 0"},
 		{[]string{detector, "--receive-time", "0"}, exitUsage, "expected a time above 0"},
 		{[]string{detector, "--decode-time", "0s"}, exitUsage, "expected a time above 0"},
 		{[]string{detector, "--answer-time", "0"}, exitUsage, "expected a time above 0"},
