@@ -28,25 +28,32 @@ import (
 	"sigs.k8s.io/yaml"
 )
 
-// read returns the documents of a file, by kind.
-func read(t *testing.T, path string) map[string][]byte {
+// An object is what a document describes.
+type object struct{ kind, name string } // as "v1 Service", "destseg"
+
+// read returns the documents of a file.
+func read(t *testing.T, path string) map[object][]byte {
 	t.Helper()
 	text, err := os.ReadFile(path)
 	if err != nil {
 		t.Fatal(err)
 	}
-	all := map[string][]byte{}
+	all := map[object][]byte{}
 	documents := kubeyaml.NewYAMLReader(bufio.NewReader(bytes.NewReader(text)))
 	for {
 		document, err := documents.Read()
 		if errors.Is(err, io.EOF) {
 			return all
 		}
-		var kind metav1.TypeMeta
-		if err := errors.Join(err, yaml.Unmarshal(document, &kind)); err != nil {
+		var about metav1.PartialObjectMetadata
+		if err := errors.Join(err, yaml.Unmarshal(document, &about)); err != nil {
 			t.Fatalf("%s: %v", path, err)
 		}
-		all[kind.APIVersion+" "+kind.Kind] = document
+		o := object{about.APIVersion + " " + about.Kind, about.Name}
+		if _, twice := all[o]; twice {
+			t.Errorf("%s: two of %v", path, o)
+		}
+		all[o] = document
 	}
 }
 
@@ -89,28 +96,42 @@ func checkContainer(t *testing.T, c corev1.Container) {
 
 func TestKubernetes(t *testing.T) {
 	all := read(t, "../kubernetes.yaml")
-	var claim corev1.PersistentVolumeClaim
 	var deployment appsv1.Deployment
 	var service corev1.Service
-	decode(t, all["v1 PersistentVolumeClaim"], &claim)
-	decode(t, all["apps/v1 Deployment"], &deployment)
-	decode(t, all["v1 Service"], &service)
-	if len(all) != 3 {
-		t.Errorf("%d kinds", len(all))
-	}
+	used := []object{{"apps/v1 Deployment", "destseg"}, {"v1 Service", "destseg"}}
+	decode(t, all[used[0]], &deployment)
+	decode(t, all[used[1]], &service)
 	pod := deployment.Spec.Template
 	for name, selector := range map[string]map[string]string{"Deployment": deployment.Spec.Selector.MatchLabels, "Service": service.Spec.Selector} {
 		if !labels.SelectorFromSet(selector).Matches(labels.Set(pod.Labels)) {
 			t.Errorf("%s selects %v, and the pod has %v", name, selector, pod.Labels)
 		}
 	}
-	if name := pod.Spec.Volumes[0].PersistentVolumeClaim.ClaimName; name != claim.Name {
-		t.Errorf("claim %s, and the volume is of %s", claim.Name, name)
+	container := pod.Spec.Containers[0]
+	for _, v := range pod.Spec.Volumes {
+		if v.PersistentVolumeClaim == nil {
+			t.Errorf("volume %s is of no claim", v.Name)
+			continue
+		}
+		claim := object{"v1 PersistentVolumeClaim", v.PersistentVolumeClaim.ClaimName}
+		if all[claim] == nil {
+			t.Errorf("volume %s is of the claim %s, which is not there", v.Name, claim.name)
+			continue
+		}
+		decode(t, all[claim], new(corev1.PersistentVolumeClaim))
+		used = append(used, claim)
+		if !slices.ContainsFunc(container.VolumeMounts, func(m corev1.VolumeMount) bool { return m.Name == v.Name }) {
+			t.Errorf("nothing mounts the volume %s", v.Name)
+		}
+	}
+	for o := range all {
+		if !slices.Contains(used, o) {
+			t.Errorf("nothing uses %v", o)
+		}
 	}
 	if s := pod.Spec.SecurityContext; s == nil || s.RunAsNonRoot == nil || !*s.RunAsNonRoot || s.SeccompProfile == nil || s.SeccompProfile.Type != corev1.SeccompProfileTypeRuntimeDefault {
 		t.Errorf("security context %+v", s)
 	}
-	container := pod.Spec.Containers[0]
 	checkContainer(t, container)
 	for _, port := range service.Spec.Ports {
 		if !slices.ContainsFunc(container.Ports, func(p corev1.ContainerPort) bool { return p.Name == port.TargetPort.StrVal }) {
@@ -131,9 +152,11 @@ func TestKServe(t *testing.T) {
 		t.Skipf("%s can't be had: %v", kserve, err)
 	}
 	all := read(t, "../kserve.yaml")
-	for kind, file := range map[string]string{
-		"serving.kserve.io/v1alpha1 ServingRuntime":  "serving.kserve.io_servingruntimes.yaml",
-		"serving.kserve.io/v1beta1 InferenceService": "serving.kserve.io_inferenceservices.yaml",
+	runtimeObject := object{"serving.kserve.io/v1alpha1 ServingRuntime", "destseg"}
+	serviceObject := object{"serving.kserve.io/v1beta1 InferenceService", "parts"}
+	for o, file := range map[object]string{
+		runtimeObject: "serving.kserve.io_servingruntimes.yaml",
+		serviceObject: "serving.kserve.io_inferenceservices.yaml",
 	} {
 		text, err := os.ReadFile(filepath.Join(module.Dir, "config/crd/full", file))
 		if err != nil {
@@ -154,20 +177,20 @@ func TestKServe(t *testing.T) {
 		}
 		found := false
 		for _, v := range definition.Spec.Versions {
-			if definition.Spec.Group+"/"+v.Name+" "+definition.Spec.Names.Kind != kind {
+			if definition.Spec.Group+"/"+v.Name+" "+definition.Spec.Names.Kind != o.kind {
 				continue
 			}
 			found = true
-			if err := validate(t, v.Schema.OpenAPIV3Schema, all[kind]); err != nil {
-				t.Errorf("%s: %v", kind, err)
+			if err := validate(t, v.Schema.OpenAPIV3Schema, all[o]); err != nil {
+				t.Errorf("%s: %v", o.kind, err)
 			}
-			wrong := bytes.Replace(all[kind], []byte("spec:"), []byte("spec:\n  nothing: 1"), 1)
+			wrong := bytes.Replace(all[o], []byte("spec:"), []byte("spec:\n  nothing: 1"), 1)
 			if err := validate(t, v.Schema.OpenAPIV3Schema, wrong); err == nil {
-				t.Errorf("%s: a field that there is not is not found", kind)
+				t.Errorf("%s: a field that there is not is not found", o.kind)
 			}
 		}
 		if !found {
-			t.Errorf("%s does not define %s", file, kind)
+			t.Errorf("%s does not define %s", file, o.kind)
 		}
 	}
 	var runtime struct {
@@ -188,7 +211,7 @@ func TestKServe(t *testing.T) {
 			}
 		}
 	}
-	if err := errors.Join(yaml.Unmarshal(all["serving.kserve.io/v1alpha1 ServingRuntime"], &runtime), yaml.Unmarshal(all["serving.kserve.io/v1beta1 InferenceService"], &service)); err != nil {
+	if err := errors.Join(yaml.Unmarshal(all[runtimeObject], &runtime), yaml.Unmarshal(all[serviceObject], &service)); err != nil {
 		t.Fatal(err)
 	}
 	model := service.Spec.Predictor.Model
