@@ -2,15 +2,10 @@ package serve
 
 import (
 	"context"
-	"crypto/ecdsa"
-	"crypto/elliptic"
-	"crypto/rand"
 	"crypto/tls"
 	"crypto/x509"
-	"encoding/pem"
 	"errors"
 	"log/slog"
-	"math/big"
 	"net"
 	"os"
 	"path/filepath"
@@ -18,41 +13,16 @@ import (
 	"testing"
 	"time"
 
+	"github.com/destseg/destseg/internal/tlstest"
 	"github.com/destseg/destseg/serve/host"
 )
-
-// writePair writes a certificate for 127.0.0.1 with a serial number, and its key.
-func writePair(t *testing.T, certificate, key string, serial int64) *x509.Certificate {
-	t.Helper()
-	private, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
-	if err != nil {
-		t.Fatal(err)
-	}
-	template := &x509.Certificate{
-		SerialNumber: big.NewInt(serial), NotBefore: time.Now().Add(-time.Hour), NotAfter: time.Now().Add(time.Hour),
-		IPAddresses: []net.IP{net.IPv4(127, 0, 0, 1)},
-	}
-	der, err1 := x509.CreateCertificate(rand.Reader, template, template, private.Public(), private)
-	secret, err2 := x509.MarshalPKCS8PrivateKey(private)
-	parsed, err3 := x509.ParseCertificate(der)
-	if err := errors.Join(err1, err2, err3,
-		os.WriteFile(certificate, pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der}), 0o666),
-		os.WriteFile(key, pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: secret}), 0o600)); err != nil {
-		t.Fatal(err)
-	}
-	later := time.Now().Add(time.Duration(serial) * time.Minute) // lest two be written within the clock's step
-	if err := errors.Join(os.Chtimes(certificate, later, later), os.Chtimes(key, later, later)); err != nil {
-		t.Fatal(err)
-	}
-	return parsed
-}
 
 // TestKeyPairRetry checks that files which could not be used are read now and then, although
 // they look the same, and not with each connection.
 func TestKeyPairRetry(t *testing.T) {
 	folder := t.TempDir()
 	certificate, key := filepath.Join(folder, "cert.pem"), filepath.Join(folder, "key.pem")
-	writePair(t, certificate, key, 1)
+	tlstest.Write(t, certificate, key, 1)
 	log := new(lockedBuffer)
 	k := &keyPair{certificate: certificate, key: key, log: slog.New(slog.NewTextHandler(log, nil))}
 	serial := func() int64 {
@@ -64,7 +34,7 @@ func TestKeyPairRetry(t *testing.T) {
 		return pair.Leaf.SerialNumber.Int64()
 	}
 	serial()
-	writePair(t, certificate, key, 2)
+	tlstest.Write(t, certificate, key, 2)
 	k.failed, k.retry = k.stamp(), time.Now().Add(time.Hour) // as if they had not been readable
 	if got := serial(); got != 1 {
 		t.Errorf("certificate %d, from files that failed a moment ago", got)
@@ -96,7 +66,7 @@ func TestTLS(t *testing.T) {
 	if _, err := TLSFiles(certificate, key, logger); err == nil || !strings.Contains(err.Error(), certificate) {
 		t.Error(err)
 	}
-	first := writePair(t, certificate, key, 1)
+	first := tlstest.Write(t, certificate, key, 1)
 	config, err := TLSFiles(certificate, key, logger)
 	if err != nil {
 		t.Fatal(err)
@@ -148,7 +118,7 @@ func TestTLS(t *testing.T) {
 	if text := log.String(); strings.Count(text, "can't be used") != 2 {
 		t.Errorf("with one file damaged and the other one gone: %s", text)
 	}
-	if got := serial(writePair(t, certificate, key, 2)); got != 2 {
+	if got := serial(tlstest.Write(t, certificate, key, 2)); got != 2 {
 		t.Errorf("certificate %d after it was replaced", got)
 	}
 	cancel()

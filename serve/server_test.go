@@ -5,7 +5,6 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
-	"flag"
 	"fmt"
 	"image/png"
 	"io"
@@ -36,23 +35,10 @@ import (
 var detectors string
 
 func TestMain(m *testing.M) {
-	flag.Parse()
-	folder, err := os.MkdirTemp("", "destseg-serve-*")
-	if err == nil {
+	detectortest.Main(m, func(folder string) error {
 		detectors = filepath.Join(folder, "detectors")
-		err = os.Mkdir(detectors, 0o777)
-	}
-	if err == nil {
-		err = detectortest.Write(filepath.Join(detectors, "flange.safetensors"))
-	}
-	code := 1
-	if err == nil {
-		code = m.Run()
-	} else {
-		fmt.Fprintln(os.Stderr, err)
-	}
-	os.RemoveAll(folder)
-	os.Exit(code)
+		return errors.Join(os.Mkdir(detectors, 0o777), detectortest.Write(filepath.Join(detectors, "flange.safetensors")))
+	})
 }
 
 // A running server is one of a test.

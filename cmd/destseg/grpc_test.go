@@ -4,19 +4,10 @@ import (
 	"bufio"
 	"bytes"
 	"context"
-	"crypto/ecdsa"
-	"crypto/elliptic"
-	"crypto/rand"
-	"crypto/x509"
-	"encoding/pem"
 	"io"
-	"math/big"
-	"net"
-	"os"
 	"path/filepath"
 	"strings"
 	"testing"
-	"time"
 
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
@@ -25,13 +16,16 @@ import (
 	"google.golang.org/grpc/metadata"
 	"google.golang.org/grpc/status"
 
+	"github.com/destseg/destseg/internal/tlstest"
 	pb "github.com/destseg/destseg/serve/oip/inferencepb"
 )
 
 // TestServeGRPC asks a service over gRPC which models it has, in plain and with TLS and a
 // token, and ends it.
 func TestServeGRPC(t *testing.T) {
-	certificate, key := selfSigned(t)
+	folder := t.TempDir()
+	certificate, key := filepath.Join(folder, "cert.pem"), filepath.Join(folder, "key.pem")
+	tlstest.Write(t, certificate, key, 1)
 	secure, err := credentials.NewClientTLSFromFile(certificate, "")
 	if err != nil {
 		t.Fatal(err)
@@ -90,32 +84,4 @@ func TestServeGRPCRefused(t *testing.T) {
 	if code != exitUsage || !strings.Contains(stderr.String(), "0.0.0.0:0 can be reached from other machines") {
 		t.Errorf("exit status %d: %s", code, &stderr)
 	}
-}
-
-// selfSigned returns files with a certificate for this machine and its key.
-func selfSigned(t *testing.T) (certificate, key string) {
-	t.Helper()
-	private, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
-	if err != nil {
-		t.Fatal(err)
-	}
-	template := &x509.Certificate{
-		SerialNumber: big.NewInt(1), NotAfter: time.Now().Add(time.Hour), IPAddresses: []net.IP{net.IPv4(127, 0, 0, 1)},
-	}
-	public, err := x509.CreateCertificate(rand.Reader, template, template, &private.PublicKey, private)
-	if err != nil {
-		t.Fatal(err)
-	}
-	secret, err := x509.MarshalPKCS8PrivateKey(private)
-	if err != nil {
-		t.Fatal(err)
-	}
-	folder := t.TempDir()
-	certificate, key = filepath.Join(folder, "cert.pem"), filepath.Join(folder, "key.pem")
-	for path, block := range map[string]*pem.Block{certificate: {Type: "CERTIFICATE", Bytes: public}, key: {Type: "PRIVATE KEY", Bytes: secret}} {
-		if err := os.WriteFile(path, pem.EncodeToMemory(block), 0o600); err != nil {
-			t.Fatal(err)
-		}
-	}
-	return certificate, key
 }

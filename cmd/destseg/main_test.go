@@ -14,6 +14,7 @@ import (
 
 	"github.com/destseg/destseg"
 	"github.com/destseg/destseg/demoset"
+	"github.com/destseg/destseg/internal/detectortest"
 	"github.com/destseg/destseg/internal/golden"
 	"github.com/destseg/destseg/network"
 	"github.com/destseg/destseg/train"
@@ -33,19 +34,10 @@ func TestMain(m *testing.M) {
 		main()
 		return
 	}
-	flag.Parse()
-	code, err := func() (int, error) {
-		var err error
-		if shared, err = os.MkdirTemp("", "destseg-test-*"); err != nil {
-			return 1, err
-		}
-		defer os.RemoveAll(shared)
-		return m.Run(), nil
-	}()
-	if err != nil {
-		fmt.Fprintln(os.Stderr, err)
-	}
-	os.Exit(code)
+	detectortest.Main(m, func(folder string) error {
+		shared = folder
+		return nil
+	})
 }
 
 // An outcome is what a command line came to.

@@ -7,7 +7,6 @@ import (
 	"debug/elf"
 	"encoding/json"
 	"errors"
-	"flag"
 	"fmt"
 	"io/fs"
 	"math"
@@ -23,6 +22,7 @@ import (
 
 	"github.com/destseg/destseg"
 	"github.com/destseg/destseg/engine"
+	"github.com/destseg/destseg/internal/detectortest"
 	"github.com/destseg/destseg/internal/golden"
 	"github.com/destseg/destseg/network"
 	"github.com/destseg/destseg/picture"
@@ -32,19 +32,10 @@ import (
 var shared string
 
 func TestMain(m *testing.M) {
-	flag.Parse()
-	code, err := func() (int, error) {
-		var err error
-		if shared, err = os.MkdirTemp("", "libdestseg-test-*"); err != nil {
-			return 1, err
-		}
-		defer os.RemoveAll(shared)
-		return m.Run(), nil
-	}()
-	if err != nil {
-		fmt.Fprintln(os.Stderr, err)
-	}
-	os.Exit(code)
+	detectortest.Main(m, func(folder string) error {
+		shared = folder
+		return nil
+	})
 }
 
 // built is the folder of the library, built as users build it.

@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"context"
 	"errors"
-	"flag"
 	"fmt"
 	"math/rand/v2"
 	"os"
@@ -29,20 +28,10 @@ import (
 var original, changed string
 
 func TestMain(m *testing.M) {
-	flag.Parse()
-	folder, err := os.MkdirTemp("", "destseg-host-*")
-	if err == nil {
+	detectortest.Main(m, func(folder string) error {
 		original, changed = filepath.Join(folder, "original"), filepath.Join(folder, "changed")
-		err = detectortest.Write(original)
-	}
-	code := 1
-	if err == nil {
-		code = m.Run()
-	} else {
-		fmt.Fprintln(os.Stderr, err)
-	}
-	os.RemoveAll(folder)
-	os.Exit(code)
+		return detectortest.Write(original)
+	})
 }
 
 // changedFile makes the second detector when a test needs it.
