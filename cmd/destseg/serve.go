@@ -197,9 +197,9 @@ func (o serveOptions) listenAndWatch(ctx context.Context, c *console, config ser
 	if err := addPage(server, config.Host, results, config.Log); err != nil {
 		return err
 	}
-	var watched watch.Config
+	var watcher *watch.Watcher
 	if o.watch.dir != "" {
-		if watched, err = o.watch.config(config, server, results); err != nil {
+		if watcher, err = o.watch.watcher(config, server, results); err != nil {
 			return err
 		}
 	}
@@ -210,8 +210,11 @@ func (o serveOptions) listenAndWatch(ctx context.Context, c *console, config ser
 		speaker := server.NewGRPC(secure) // copies what the other will change
 		group.Go(func() error { return speaker.Serve(ctx, grpcListener, o.grace) })
 	}
-	if o.watch.dir != "" {
-		group.Go(func() error { return watch.Run(ctx, watched) })
+	if watcher != nil {
+		group.Go(func() error {
+			watcher.Run(ctx)
+			return nil
+		})
 	}
 	scheme := "http"
 	if secure != nil {

@@ -64,26 +64,23 @@ func (o watchOptions) check(f *pflag.FlagSet) error {
 	return err
 }
 
-// config puts together what is to be watched.
-func (o watchOptions) config(of serve.Config, server *serve.Server, results *history.History) (watch.Config, error) {
+// watcher returns what watches the folder, ready to run.
+func (o watchOptions) watcher(of serve.Config, server *serve.Server, results *history.History) (*watch.Watcher, error) {
 	if !o.results && !o.move && o.webhook == "" && of.Recorder == nil {
-		return watch.Config{}, wrongUsage("--watch-results=false leaves nothing of what is found out about pictures; add --watch-move or --webhook")
-	}
-	if _, err := os.ReadDir(o.dir); err != nil { // before the service says that it listens
-		return watch.Config{}, fmt.Errorf("watching %s: %w", o.dir, err)
+		return nil, wrongUsage("--watch-results=false leaves nothing of what is found out about pictures; add --watch-move or --webhook")
 	}
 	detector, err := o.detectorOf(of.Host)
 	if err != nil {
-		return watch.Config{}, err
+		return nil, err
 	}
 	hook, err := o.hook()
 	if err != nil {
-		return watch.Config{}, err
+		return nil, err
 	}
-	return watch.Config{
+	return watch.New(watch.Config{
 		Dir: o.dir, State: o.state, Results: o.results, Move: o.move, Settle: o.settle, Patience: o.patience, Poll: o.poll, MaxBytes: of.Limits.Body,
 		Inspect: watched(server.Service(), results, detector), Webhook: hook, Log: of.Log, Metrics: server.Metrics(),
-	}, nil
+	})
 }
 
 // detectorOf returns the name of the detector for the folder.

@@ -187,6 +187,16 @@ func TestServeWatchUsage(t *testing.T) {
 	detector, dir := detectorFile(t), t.TempDir()
 	short := filepath.Join(t.TempDir(), "short")
 	writeFile(t, short, []byte("short"))
+	watched := t.TempDir()
+	other, err := watch.New(watch.Config{Dir: watched})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() {
+		ended, cancel := context.WithCancel(t.Context())
+		cancel()
+		other.Run(ended)
+	}()
 	for _, test := range []struct {
 		args string
 		code int
@@ -199,6 +209,7 @@ func TestServeWatchUsage(t *testing.T) {
 		{"--watch " + dir + " --watch-settle 3", 2, "expected a time"},
 		{"--watch " + dir + " --watch-detector screw", 1, "no such detector"},
 		{"--watch " + filepath.Join(dir, "absent"), 1, "no such file"},
+		{"--watch " + watched, 1, "another process"},
 		{"--watch " + dir + " --webhook localhost:80", 2, "begins with http"},
 		{"--watch " + dir + " --webhook http://localhost --webhook-secret " + short, 1, "short: a secret of 5 bytes"},
 		{"--watch " + dir + " --webhook http://localhost --webhook-secret " + filepath.Join(dir, "absent"), 1, "no such file"},

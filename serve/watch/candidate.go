@@ -28,7 +28,7 @@ type file struct {
 }
 
 // A candidate is a picture that is not done with. It belongs to the loop of
-// [watcher.run], or while busy to a worker.
+// [Watcher.run], or while busy to a worker.
 type candidate struct {
 	file
 	since time.Time // when this version was first seen, or last written to
@@ -51,7 +51,7 @@ const (
 
 // observe takes note of a file. touched says that something was just written to it,
 // even if its version does not show it.
-func (w *watcher) observe(f file, touched bool) {
+func (w *Watcher) observe(f file, touched bool) {
 	now := time.Now()
 	c := w.candidates[f.path]
 	if e, ok := w.journal.get(f.path); ok && e.version == f.version && e.To == "" && c == nil {
@@ -59,23 +59,23 @@ func (w *watcher) observe(f file, touched bool) {
 	}
 	switch {
 	case c == nil:
-		w.candidates[f.path] = &candidate{file: f, since: now, next: now.Add(w.Settle)}
+		w.candidates[f.path] = &candidate{file: f, since: now, next: now.Add(w.config.Settle)}
 	case c.busy: // who reads it sees that it changes
 	case touched || c.version != f.version:
-		c.version, c.since, c.next, c.tries = f.version, now, now.Add(w.Settle), 0
+		c.version, c.since, c.next, c.tries = f.version, now, now.Add(w.config.Settle), 0
 	}
 }
 
 // look takes note of the file at a path below Dir that something happened to.
-func (w *watcher) look(path string) {
-	info, err := os.Lstat(filepath.Join(w.Dir, filepath.FromSlash(path)))
+func (w *Watcher) look(path string) {
+	info, err := os.Lstat(filepath.Join(w.config.Dir, filepath.FromSlash(path)))
 	if err == nil && info.Mode().IsRegular() {
 		w.observe(file{path, versionOf(info)}, true)
 	}
 }
 
 // promote makes candidates ready whose time has come, the oldest first.
-func (w *watcher) promote(now time.Time) {
+func (w *Watcher) promote(now time.Time) {
 	before := len(w.ready)
 	for _, c := range w.candidates {
 		if !c.busy && !now.Before(c.next) {
@@ -89,7 +89,7 @@ func (w *watcher) promote(now time.Time) {
 }
 
 // settle decides what becomes of a candidate that a worker has tried.
-func (w *watcher) settle(c *candidate) {
+func (w *Watcher) settle(c *candidate) {
 	c.busy = false
 	const longest = 30 * time.Second
 	switch c.ended {
@@ -99,10 +99,10 @@ func (w *watcher) settle(c *candidate) {
 		delete(w.candidates, c.path)
 		w.look(c.path)
 	case damaged:
-		c.next = time.Now().Add(backoff(w.Settle, w.Patience/4, c.tries))
+		c.next = time.Now().Add(backoff(w.config.Settle, w.config.Patience/4, c.tries))
 		c.tries++
 	case failed:
-		c.next = time.Now().Add(backoff(w.Settle, longest, c.tries))
+		c.next = time.Now().Add(backoff(w.config.Settle, longest, c.tries))
 		c.tries++
 	}
 }

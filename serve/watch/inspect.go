@@ -23,7 +23,7 @@ var (
 
 // inspect tries a candidate and leaves the outcome in it. Only Inspect itself listens to
 // ctx: what is begun after it is finished.
-func (w *watcher) inspect(ctx context.Context, c *candidate) {
+func (w *Watcher) inspect(ctx context.Context, c *candidate) {
 	log := w.log.With("picture", c.path)
 	if e, ok := w.journal.get(c.path); ok && e.version == c.version {
 		c.ended = finished
@@ -42,7 +42,7 @@ func (w *watcher) inspect(ctx context.Context, c *candidate) {
 		return
 	}
 	r, err := w.judge(ctx, c)
-	last := time.Since(c.since) >= w.Patience
+	last := time.Since(c.since) >= w.config.Patience
 	switch {
 	case errors.Is(err, errGone):
 		c.ended = finished
@@ -80,7 +80,7 @@ func (w *watcher) inspect(ctx context.Context, c *candidate) {
 
 // judge reads a picture and has it inspected. The result is there even with an error that
 // is the picture's.
-func (w *watcher) judge(ctx context.Context, c *candidate) (Result, error) {
+func (w *Watcher) judge(ctx context.Context, c *candidate) (Result, error) {
 	r := Result{
 		ID: w.id(c.file), Time: c.since.UTC(), Source: c.path, Picture: c.path,
 		Bytes: c.Size, Modified: time.Unix(0, c.version.Modified).UTC(),
@@ -89,16 +89,16 @@ func (w *watcher) judge(ctx context.Context, c *candidate) (Result, error) {
 	if err != nil {
 		return r, err
 	}
-	r.Inspection, err = w.Inspect(ctx, Picture{ID: r.ID, Path: c.path, Data: data, Arrival: c.since})
+	r.Inspection, err = w.config.Inspect(ctx, Picture{ID: r.ID, Path: c.path, Data: data, Arrival: c.since})
 	return r, err
 }
 
 // read returns the content of a picture as it was found.
-func (w *watcher) read(f file) ([]byte, error) {
-	if f.Size > w.MaxBytes {
-		return nil, fmt.Errorf("%w: %w: %d bytes, at most %d are read", destseg.ErrPicture, picture.ErrTooLarge, f.Size, w.MaxBytes)
+func (w *Watcher) read(f file) ([]byte, error) {
+	if f.Size > w.config.MaxBytes {
+		return nil, fmt.Errorf("%w: %w: %d bytes, at most %d are read", destseg.ErrPicture, picture.ErrTooLarge, f.Size, w.config.MaxBytes)
 	}
-	in, err := os.Open(filepath.Join(w.Dir, filepath.FromSlash(f.path)))
+	in, err := os.Open(filepath.Join(w.config.Dir, filepath.FromSlash(f.path)))
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil, errGone
 	}
@@ -126,17 +126,17 @@ func (w *watcher) read(f file) ([]byte, error) {
 }
 
 // id names a version of a picture, the same whenever it is asked for.
-func (w *watcher) id(f file) string {
-	sum := sha256.Sum256(fmt.Appendf(nil, "%s\x00%s\x00%d\x00%d", w.Dir, f.path, f.Size, f.Modified))
+func (w *Watcher) id(f file) string {
+	sum := sha256.Sum256(fmt.Appendf(nil, "%s\x00%s\x00%d\x00%d", w.config.Dir, f.path, f.Size, f.Modified))
 	return hex.EncodeToString(sum[:16])
 }
 
 // finish does what is to be done with a result, in the order of the package comment.
-func (w *watcher) finish(f file, r *Result) error {
+func (w *Watcher) finish(f file, r *Result) error {
 	w.finishing.Lock() // so that no two pictures get the same place
 	defer w.finishing.Unlock()
 	e := entry{Path: f.path, version: f.version, ID: r.ID}
-	if w.Move {
+	if w.config.Move {
 		var err error
 		if e.To, err = w.free(r.folder()+"/"+f.path, r.ID); err != nil {
 			return err
@@ -148,8 +148,8 @@ func (w *watcher) finish(f file, r *Result) error {
 			return err
 		}
 	}
-	if w.Results {
-		if err := r.write(filepath.Join(w.Dir, filepath.FromSlash(r.Picture))); err != nil {
+	if w.config.Results {
+		if err := r.write(filepath.Join(w.config.Dir, filepath.FromSlash(r.Picture))); err != nil {
 			return err
 		}
 	}
@@ -157,7 +157,7 @@ func (w *watcher) finish(f file, r *Result) error {
 }
 
 // done notes that a picture is done with, and does what was to wait for that.
-func (w *watcher) done(e entry) error {
+func (w *Watcher) done(e entry) error {
 	if err := w.journal.add(e); err != nil {
 		return err
 	}

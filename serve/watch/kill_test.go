@@ -39,7 +39,7 @@ const killWorkers = 3
 // watchUntilKilled notes the ID of each inspection in a file beside the folder.
 func watchUntilKilled(dir, url string) error {
 	var c colourist
-	return Run(context.Background(), Config{
+	w, err := New(Config{
 		Dir: dir, Results: true, Move: true, Workers: killWorkers, Webhook: testWebhook(url),
 		Settle: 10 * time.Millisecond, Poll: 20 * time.Millisecond, Patience: 100 * time.Millisecond,
 		Inspect: func(ctx context.Context, p Picture) (*api.Inspection, error) {
@@ -53,6 +53,11 @@ func watchUntilKilled(dir, url string) error {
 			return c.inspect(ctx, p)
 		},
 	})
+	if err != nil {
+		return err
+	}
+	w.Run(context.Background())
+	return nil
 }
 
 // TestKill kills the process again and again while pictures come.

@@ -13,8 +13,8 @@ type metrics struct {
 	events   *prometheus.CounterVec // by answer
 }
 
-// register makes the metrics of a watcher, for r unless it is nil.
-func (w *watcher) register(r prometheus.Registerer) error {
+// register makes the metrics, for r unless it is nil.
+func (w *Watcher) register(r prometheus.Registerer) error {
 	w.metrics = &metrics{
 		pictures: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "destseg_watch_pictures_total", Help: "Pictures of the watched folder that are done with: ok, ng, unjudged or error.",

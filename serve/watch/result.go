@@ -66,8 +66,8 @@ func (r Result) write(picture string) error {
 
 // known reports whether the result of a picture lies beside it, whoever put both there: a
 // process whose journal is lost, or one that moved them.
-func (w *watcher) known(f file) bool {
-	r, err := readResult(filepath.Join(w.Dir, filepath.FromSlash(f.path)))
+func (w *Watcher) known(f file) bool {
+	r, err := readResult(filepath.Join(w.config.Dir, filepath.FromSlash(f.path)))
 	return err == nil && r.Picture == f.path && version{r.Bytes, r.Modified.UnixNano()} == f.version
 }
 
@@ -83,7 +83,7 @@ func readResult(picture string) (Result, error) {
 
 // free returns a path below Dir at which there is neither a picture nor the result of
 // another one than that of the ID: below itself, or with a number.
-func (w *watcher) free(below, id string) (string, error) {
+func (w *Watcher) free(below, id string) (string, error) {
 	ending := path.Ext(below)
 	stem := strings.TrimSuffix(below, ending)
 	for i := 2; ; i++ {
@@ -98,8 +98,8 @@ func (w *watcher) free(below, id string) (string, error) {
 	}
 }
 
-func (w *watcher) taken(below, id string) (bool, error) {
-	picture := filepath.Join(w.Dir, filepath.FromSlash(below))
+func (w *Watcher) taken(below, id string) (bool, error) {
+	picture := filepath.Join(w.config.Dir, filepath.FromSlash(below))
 	if _, err := os.Lstat(picture); !errors.Is(err, fs.ErrNotExist) {
 		return true, err
 	}
@@ -109,11 +109,11 @@ func (w *watcher) taken(below, id string) (bool, error) {
 
 // move brings a picture that is done with to its place, if it has one, and lets the
 // journal forget it. One that was replaced since stays for the next inspection.
-func (w *watcher) move(e entry) error {
+func (w *Watcher) move(e entry) error {
 	if e.To == "" {
 		return nil
 	}
-	from := filepath.Join(w.Dir, filepath.FromSlash(e.Path))
+	from := filepath.Join(w.config.Dir, filepath.FromSlash(e.Path))
 	if info, err := os.Lstat(from); err != nil || versionOf(info) != e.version {
 		if err == nil || errors.Is(err, fs.ErrNotExist) {
 			w.journal.drop(e.Path)
@@ -126,7 +126,7 @@ func (w *watcher) move(e entry) error {
 	if err != nil {
 		return err
 	}
-	path := filepath.Join(w.Dir, filepath.FromSlash(to))
+	path := filepath.Join(w.config.Dir, filepath.FromSlash(to))
 	if err := os.MkdirAll(filepath.Dir(path), 0o777); err != nil {
 		return err
 	}

@@ -18,7 +18,7 @@ import (
 // A scanner finds pictures in the folder: it looks through it again and again, and
 // listens to what the system tells.
 type scanner struct {
-	w       *watcher
+	w       *Watcher
 	changes chan string // paths below Dir of pictures that something happened to
 	again   chan struct{}
 	events  *fsnotify.Watcher // nil: the system tells nothing
@@ -30,9 +30,9 @@ type scanner struct {
 	closed map[string]bool // folders of which it was said that they can't be read
 }
 
-func (w *watcher) newScanner() *scanner {
+func (w *Watcher) newScanner() *scanner {
 	s := &scanner{w: w, changes: make(chan string), again: make(chan struct{}, 1), closed: map[string]bool{}}
-	if w.deaf {
+	if w.config.deaf {
 		return s
 	}
 	var err error
@@ -72,7 +72,7 @@ func (s *scanner) start(ctx context.Context) <-chan []file {
 				s.w.log.Error("the folder can't be looked through; trying again", "error", err)
 			}
 			// Large folders on slow shares take a tenth of the time at most.
-			wait := time.NewTimer(max(s.w.Poll, 9*time.Since(begun)))
+			wait := time.NewTimer(max(s.w.config.Poll, 9*time.Since(begun)))
 			select {
 			case <-wait.C:
 			case <-s.again:
@@ -87,7 +87,7 @@ func (s *scanner) start(ctx context.Context) <-chan []file {
 
 // scan lists the pictures in the folder and those below it.
 func (s *scanner) scan() ([]file, error) {
-	folder, err := os.Stat(s.w.Dir)
+	folder, err := os.Stat(s.w.config.Dir)
 	if err != nil {
 		return nil, err
 	}
@@ -112,7 +112,7 @@ func (s *scanner) scan() ([]file, error) {
 // enter lists the pictures of one folder below Dir and of those below it. Errors are
 // those of the first; what can't be read below it is logged.
 func (s *scanner) enter(below string, found func(file)) error {
-	folder := filepath.Join(s.w.Dir, filepath.FromSlash(below))
+	folder := filepath.Join(s.w.config.Dir, filepath.FromSlash(below))
 	if s.events != nil && !s.deaf {
 		// Before it is read, so that nothing falls between. Folders that are watched
 		// already stay so.
@@ -149,12 +149,12 @@ func (s *scanner) enter(below string, found func(file)) error {
 }
 
 // isOutput reports whether a folder below Dir is none to look into.
-func (w *watcher) isOutput(below string) bool {
+func (w *Watcher) isOutput(below string) bool {
 	switch below {
 	case okFolder, ngFolder, unjudgedFolder, errorFolder:
-		return w.Move
+		return w.config.Move
 	}
-	return path.Base(below)[0] == '.' || filepath.Join(w.Dir, filepath.FromSlash(below)) == w.State
+	return path.Base(below)[0] == '.' || filepath.Join(w.config.Dir, filepath.FromSlash(below)) == w.config.State
 }
 
 // listen passes on what the system tells.
@@ -177,7 +177,7 @@ func (s *scanner) listen(ctx context.Context) {
 			if !e.Has(fsnotify.Create) && !e.Has(fsnotify.Write) {
 				continue
 			}
-			below, err := filepath.Rel(s.w.Dir, e.Name)
+			below, err := filepath.Rel(s.w.config.Dir, e.Name)
 			if err != nil || !filepath.IsLocal(below) {
 				continue
 			}
@@ -207,8 +207,8 @@ func (s *scanner) lookAgain() {
 
 // removeLeftovers removes results that a process was writing when it was killed, before
 // this one started.
-func (w *watcher) removeLeftovers(ctx context.Context, started time.Time) {
-	filepath.WalkDir(w.Dir, func(path string, entry os.DirEntry, err error) error {
+func (w *Watcher) removeLeftovers(ctx context.Context, started time.Time) {
+	filepath.WalkDir(w.config.Dir, func(path string, entry os.DirEntry, err error) error {
 		if err != nil || entry.IsDir() {
 			return ctx.Err()
 		}

@@ -84,30 +84,9 @@ type Picture struct {
 	Arrival time.Time // when it was first seen as it is now
 }
 
-// Run watches until ctx ends, finishes the pictures under way, and returns nil. Errors are
-// those of the folder and the state at the beginning; whatever goes wrong later is logged
-// and tried again.
-func Run(ctx context.Context, c Config) error {
-	w, err := start(c)
-	if err != nil {
-		return fmt.Errorf("watching %s: %w", c.Dir, err)
-	}
-	defer w.lock.release()
-	if w.outbox != nil {
-		delivered := make(chan struct{})
-		go func() {
-			defer close(delivered)
-			w.outbox.deliver(ctx)
-		}()
-		defer func() { <-delivered }()
-	}
-	w.run(ctx)
-	return nil
-}
-
-// A watcher is a Config at work.
-type watcher struct {
-	Config
+// A Watcher watches a folder.
+type Watcher struct {
+	config  Config
 	log     *slog.Logger
 	lock    *lock
 	journal *journal
@@ -120,8 +99,17 @@ type watcher struct {
 	finishing sync.Mutex
 }
 
-// start checks the folder and reads the state.
-func start(c Config) (*watcher, error) {
+// New checks the folder, takes hold of the state and reads it. [Watcher.Run] lets go of
+// it. Errors name the folder.
+func New(c Config) (*Watcher, error) {
+	w, err := open(c)
+	if err != nil {
+		return nil, fmt.Errorf("watching %s: %w", c.Dir, err)
+	}
+	return w, nil
+}
+
+func open(c Config) (*Watcher, error) {
 	if c.Workers <= 0 {
 		c.Workers = runtime.GOMAXPROCS(0)
 	}
@@ -152,7 +140,7 @@ func start(c Config) (*watcher, error) {
 	if err := os.MkdirAll(c.State, 0o777); err != nil {
 		return nil, err
 	}
-	w := &watcher{Config: c, log: c.Log.With("watch", c.Dir), candidates: map[string]*candidate{}}
+	w := &Watcher{config: c, log: c.Log.With("watch", c.Dir), candidates: map[string]*candidate{}}
 	if w.lock, err = acquire(filepath.Join(c.State, "lock")); err != nil {
 		return nil, err
 	}
@@ -169,12 +157,27 @@ func start(c Config) (*watcher, error) {
 	return w, nil
 }
 
+// Run watches until ctx ends, and finishes the pictures under way. Whatever goes wrong is
+// logged and tried again. A Watcher runs once.
+func (w *Watcher) Run(ctx context.Context) {
+	defer w.lock.release()
+	if w.outbox != nil {
+		delivered := make(chan struct{})
+		go func() {
+			defer close(delivered)
+			w.outbox.deliver(ctx)
+		}()
+		defer func() { <-delivered }()
+	}
+	w.run(ctx)
+}
+
 // run gives candidates to workers until ctx ends.
-func (w *watcher) run(ctx context.Context) {
+func (w *Watcher) run(ctx context.Context) {
 	go w.removeLeftovers(ctx, time.Now())
 	work, done := make(chan *candidate), make(chan *candidate)
 	var workers sync.WaitGroup
-	for range w.Workers {
+	for range w.config.Workers {
 		workers.Go(func() {
 			for c := range work {
 				w.inspect(ctx, c)
@@ -186,9 +189,9 @@ func (w *watcher) run(ctx context.Context) {
 	s := w.newScanner()
 	defer s.close()
 	scans := s.start(ctx)
-	tick := time.NewTicker(max(w.Settle/4, time.Millisecond))
+	tick := time.NewTicker(max(w.config.Settle/4, time.Millisecond))
 	defer tick.Stop()
-	w.log.Info("watching", "state", w.State, "workers", w.Workers)
+	w.log.Info("watching", "state", w.config.State, "workers", w.config.Workers)
 	ended := ctx.Done()
 	for {
 		w.metrics.waiting.Store(int64(len(w.candidates)))

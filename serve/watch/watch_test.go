@@ -106,7 +106,7 @@ type running struct {
 	t      *testing.T
 	dir    string
 	cancel context.CancelFunc
-	ended  chan error
+	ended  chan struct{}
 }
 
 // watch starts to watch with short times.
@@ -117,8 +117,15 @@ func watch(t *testing.T, c Config) *running {
 	}
 	c.Settle, c.Poll, c.Patience = 40*time.Millisecond, 50*time.Millisecond, 400*time.Millisecond
 	ctx, cancel := context.WithCancel(context.Background())
-	r := &running{t: t, dir: c.Dir, cancel: cancel, ended: make(chan error, 1)}
-	go func() { r.ended <- Run(ctx, c) }()
+	r := &running{t: t, dir: c.Dir, cancel: cancel, ended: make(chan struct{})}
+	w, err := New(c)
+	if err != nil {
+		t.Fatal(err)
+	}
+	go func() {
+		defer close(r.ended)
+		w.Run(ctx)
+	}()
 	t.Cleanup(r.stop)
 	return r
 }
@@ -131,10 +138,7 @@ func (r *running) stop() {
 	r.cancel()
 	r.cancel = nil
 	select {
-	case err := <-r.ended:
-		if err != nil {
-			r.t.Error(err)
-		}
+	case <-r.ended:
 	case <-time.After(30 * time.Second):
 		r.t.Error("it does not end")
 	}
@@ -496,11 +500,6 @@ func TestStart(t *testing.T) {
 	dir := t.TempDir()
 	var c colourist
 	r := watch(t, Config{Dir: dir, Inspect: c.inspect})
-	eventually(t, "it has begun", func() bool {
-		_, err := os.Stat(filepath.Join(dir, ".destseg", "lock"))
-		return err == nil
-	})
-	time.Sleep(20 * time.Millisecond)
 	for name, test := range map[string]struct {
 		config Config
 		want   string
@@ -511,14 +510,12 @@ func TestStart(t *testing.T) {
 		"a file":    {Config{Dir: os.Args[0]}, "not a directory"},
 	} {
 		test.config.Log = slog.New(slog.NewTextHandler(io.Discard, nil))
-		if err := Run(t.Context(), test.config); err == nil || !strings.Contains(err.Error(), test.want) {
+		if _, err := New(test.config); err == nil || !strings.Contains(err.Error(), test.want) {
 			t.Errorf("%s: %v", name, err)
 		}
 	}
 	r.stop()
-	r = watch(t, Config{Dir: dir, Inspect: c.inspect}) // the lock is free again
-	time.Sleep(20 * time.Millisecond)
-	r.stop()
+	watch(t, Config{Dir: dir, Inspect: c.inspect}) // the lock is free again
 }
 
 // TestTooLarge checks that a file beyond the limit is not read.
