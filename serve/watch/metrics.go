@@ -30,7 +30,7 @@ func (w *Watcher) register(r prometheus.Registerer) error {
 		w.outbox.tries = w.metrics.events
 		all = append(all, w.metrics.events, prometheus.NewGaugeFunc(prometheus.GaugeOpts{
 			Name: "destseg_webhook_waiting", Help: "Events that nobody has acknowledged yet.",
-		}, func() float64 { return float64(w.outbox.count()) }))
+		}, func() float64 { return float64(w.outbox.count.Load()) }))
 	}
 	if r == nil {
 		return nil

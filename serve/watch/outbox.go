@@ -2,6 +2,7 @@ package watch
 
 import (
 	"cmp"
+	"container/heap"
 	"context"
 	"encoding/json"
 	"errors"
@@ -14,6 +15,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -33,18 +35,35 @@ type outbox struct {
 	waiting, dead string // folders
 	tries         *prometheus.CounterVec
 
-	mu     sync.Mutex
-	events map[string]*event // by ID
-	wake   chan struct{}
+	count atomic.Int64  // of events that wait
+	wake  chan struct{} // there are released ones
+
+	mu       sync.Mutex
+	released []*event // since deliver took the last
 }
 
-// An event waits for its delivery. All but the first two belong to [outbox.deliver].
+// An event waits for its delivery.
 type event struct {
 	id       string
 	created  time.Time
-	due      time.Time
-	failures int // by its own fault
-	busy     bool
+	due      time.Time // not to be sent before; at first when it was created
+	failures int
+}
+
+// A queue is a heap of events, with the one that is due first on top.
+type queue []*event
+
+func (q queue) Len() int           { return len(q) }
+func (q queue) Less(a, b int) bool { return q[a].due.Before(q[b].due) }
+func (q queue) Swap(a, b int)      { q[a], q[b] = q[b], q[a] }
+func (q *queue) Push(e any)        { *q = append(*q, e.(*event)) }
+
+func (q *queue) Pop() any {
+	last := len(*q) - 1
+	e := (*q)[last]
+	(*q)[last] = nil
+	*q = (*q)[:last]
+	return e
 }
 
 const (
@@ -72,7 +91,7 @@ func openOutbox(state string, h Webhook, done map[string]bool, log *slog.Logger)
 	o := &outbox{
 		Webhook: h, log: log, client: client,
 		waiting: filepath.Join(state, "outbox"), dead: filepath.Join(state, "dead"),
-		events: map[string]*event{}, wake: make(chan struct{}, 1),
+		wake: make(chan struct{}, 1),
 	}
 	if err := errors.Join(os.MkdirAll(o.waiting, 0o777), os.MkdirAll(o.dead, 0o777)); err != nil {
 		return nil, err
@@ -100,7 +119,11 @@ func openOutbox(state string, h Webhook, done map[string]bool, log *slog.Logger)
 		if err != nil {
 			return nil, err
 		}
-		o.events[id] = &event{id: id, created: info.ModTime()}
+		created := info.ModTime()
+		if now := time.Now(); created.After(now) { // by the clock of a file server
+			created = now
+		}
+		o.add(id, created)
 	}
 	return o, nil
 }
@@ -135,96 +158,74 @@ func (o *outbox) release(id string) error {
 		}
 		return err
 	}
+	o.add(id, time.Now())
+	return nil
+}
+
+// add hands an event to deliver.
+func (o *outbox) add(id string, created time.Time) {
 	o.mu.Lock()
-	defer o.mu.Unlock()
-	o.events[id] = &event{id: id, created: time.Now()}
+	o.released = append(o.released, &event{id: id, created: created, due: created})
+	o.mu.Unlock()
+	o.count.Add(1)
 	select {
 	case o.wake <- struct{}{}:
 	default:
 	}
-	return nil
+}
+
+// take returns the events that were added since it was called last.
+func (o *outbox) take() []*event {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	taken := o.released
+	o.released = nil
+	return taken
+}
+
+// A delivery is what [outbox.deliver] knows.
+type delivery struct {
+	*outbox
+	queue   queue
+	flying  int // events that are being sent
+	answers chan sent
+	trouble int       // events in a row that failed by the receiver's trouble
+	pause   time.Time // until then the receiver is left alone
+}
+
+// A sent event has its answer.
+type sent struct {
+	*event
+	err error // nil: acknowledged
 }
 
 // deliver sends events until ctx ends, and waits for the answers to those that are sent.
 //
-// A receiver that does not answer or is in trouble is asked again after a while by one
-// event alone, so that it is not overrun when it comes back. An event that it alone
-// refuses holds up no other.
+// An event that was not acknowledged waits for a time of its own, and holds up no other.
+// A receiver that does not answer or is in trouble is left alone for a pause and then
+// asked by one event alone, another one, so that it is not overrun when it comes back.
+// That it may be the trouble of one event shows only by others: the pause grows with the
+// events that fail, and not with their tries.
 func (o *outbox) deliver(ctx context.Context) {
-	type sent struct {
-		e   *event
-		err error
-	}
-	var (
-		answers = make(chan sent)
-		flying  = 0
-		trouble = 0       // failures of the receiver in a row
-		pause   time.Time // until then it is left alone
-	)
+	d := delivery{outbox: o, answers: make(chan sent)}
 	for {
-		now := time.Now()
-		limit := deliveries
-		if trouble > 0 {
-			limit = 1
+		for _, e := range o.take() {
+			heap.Push(&d.queue, e)
 		}
-		wait := time.Hour
-		if ctx.Err() == nil {
-			for _, e := range o.inOrder() {
-				if flying >= limit {
-					break // until an answer comes
-				}
-				if at := later(e.due, pause); at.After(now) {
-					wait = min(wait, at.Sub(now))
-					continue
-				}
-				e.busy = true
-				flying++
-				go func() {
-					// Not ctx, since an event that is received but not acknowledged comes twice.
-					answers <- sent{e, o.send(context.WithoutCancel(ctx), e.id)}
-				}()
-			}
-		} else if flying == 0 {
+		wait, ended := time.Hour, ctx.Done()
+		switch {
+		case ctx.Err() == nil:
+			wait = d.start(ctx)
+		case d.flying == 0:
 			return
-		}
-		timer := time.NewTimer(wait)
-		ended := ctx.Done()
-		if ctx.Err() != nil {
+		default:
 			ended = nil
 		}
+		timer := time.NewTimer(wait)
 		select {
-		case s := <-answers:
-			flying--
-			s.e.busy = false
-			no := (*answer)(nil)
-			switch {
-			case s.err == nil:
-				if trouble > 0 {
-					o.log.Info("the webhook takes events again")
-				}
-				trouble = 0
-				o.tries.WithLabelValues("acknowledged").Inc()
-				o.remove(s.e)
-			case !errors.As(s.err, &no) || no.rejected():
-				if no != nil {
-					trouble = 0
-				}
-				s.e.due = time.Now().Add(backoff(o.first, o.longest, s.e.failures))
-				s.e.failures++
-				o.tries.WithLabelValues("refused").Inc()
-				o.log.Warn("the webhook refused an event; it is sent again", "event", s.e.id, "answer", s.err)
-				o.bury(s.e)
-			default:
-				pause = time.Now().Add(max(backoff(o.first, o.longest, trouble), no.after))
-				trouble++
-				o.tries.WithLabelValues("failed").Inc()
-				if trouble == 1 {
-					o.log.Warn("the webhook takes no events; they wait in the outbox", "answer", s.err)
-				}
-				for _, e := range o.inOrder() {
-					o.bury(e)
-				}
-			}
+		case s := <-d.answers:
+			d.flying--
+			d.settle(s)
 		case <-o.wake:
 		case <-timer.C:
 		case <-ended:
@@ -233,34 +234,70 @@ func (o *outbox) deliver(ctx context.Context) {
 	}
 }
 
-func later(a, b time.Time) time.Time {
-	if a.After(b) {
-		return a
+// start sends the events that are due, as many as may be sent at a time, and returns
+// after how long there is more to do if nothing happens.
+func (d *delivery) start(ctx context.Context) time.Duration {
+	now := time.Now()
+	if pause := d.pause.Sub(now); pause > 0 {
+		return pause
 	}
-	return b
-}
-
-// inOrder lists the events that are not being sent, the oldest first.
-func (o *outbox) inOrder() []*event {
-	o.mu.Lock()
-	defer o.mu.Unlock()
-	var list []*event
-	for _, e := range o.events {
-		if !e.busy {
-			list = append(list, e)
+	limit := deliveries
+	if d.trouble > 0 {
+		limit = 1
+	}
+	for d.flying < limit && len(d.queue) > 0 {
+		if wait := d.queue[0].due.Sub(now); wait > 0 {
+			return wait
 		}
+		e := heap.Pop(&d.queue).(*event)
+		d.flying++
+		go func() {
+			// Not ctx, since an event that is received but not acknowledged comes twice.
+			d.answers <- sent{e, d.send(context.WithoutCancel(ctx), e.id)}
+		}()
 	}
-	slices.SortFunc(list, func(a, b *event) int {
-		return cmp.Or(a.created.Compare(b.created), cmp.Compare(a.id, b.id))
-	})
-	return list
+	return time.Hour
 }
 
-// count returns how many events wait.
-func (o *outbox) count() int {
-	o.mu.Lock()
-	defer o.mu.Unlock()
-	return len(o.events)
+// settle decides what becomes of an event that was sent.
+func (d *delivery) settle(s sent) {
+	var no *answer
+	answered := errors.As(s.err, &no) // else the event's file can't be read
+	if well := s.err == nil || answered && no.rejected(); well && d.trouble > 0 {
+		d.log.Info("the webhook takes events again")
+		d.trouble = 0
+	}
+	if s.err == nil {
+		d.tries.WithLabelValues("acknowledged").Inc()
+		d.remove(s.event)
+		return
+	}
+	now, least := time.Now(), time.Duration(0)
+	if answered {
+		least = no.after
+	}
+	s.due = now.Add(max(backoff(d.first, d.longest, s.failures), least))
+	s.failures++
+	if !answered || no.rejected() {
+		d.tries.WithLabelValues("refused").Inc()
+		d.log.Warn("the webhook refused an event; it is sent again", "event", s.id, "answer", s.err)
+	} else {
+		d.tries.WithLabelValues("failed").Inc()
+		if d.trouble == 0 {
+			d.log.Warn("the webhook takes no events; they wait in the outbox", "event", s.id, "answer", s.err)
+		}
+		if d.trouble == 0 || s.failures == 1 {
+			d.trouble++
+		}
+		if pause := now.Add(max(backoff(d.first, d.longest, d.trouble-1), least)); pause.After(d.pause) {
+			d.pause = pause
+		}
+		d.queue = slices.DeleteFunc(d.queue, d.bury)
+		heap.Init(&d.queue)
+	}
+	if !d.bury(s.event) {
+		heap.Push(&d.queue, s.event)
+	}
 }
 
 // send sends an event once. An error is an [answer] or one of the file.
@@ -280,24 +317,21 @@ func (o *outbox) remove(e *event) {
 	if err := os.Remove(o.file(e.id)); err != nil && !errors.Is(err, fs.ErrNotExist) {
 		o.log.Error("an event was delivered and could not be removed; it will be sent again after a start", "event", e.id, "error", err)
 	}
-	o.mu.Lock()
-	defer o.mu.Unlock()
-	delete(o.events, e.id)
+	o.count.Add(-1)
 }
 
-// bury puts an event away if it is too old.
-func (o *outbox) bury(e *event) {
+// bury puts an event away if it is too old, and reports whether it has done so.
+func (o *outbox) bury(e *event) bool {
 	if time.Since(e.created) < o.GiveUp {
-		return
+		return false
 	}
 	to := filepath.Join(o.dead, e.id+eventEnding)
 	if err := os.Rename(o.file(e.id), to); err != nil && !errors.Is(err, fs.ErrNotExist) {
 		o.log.Error("an undeliverable event could not be put away", "event", e.id, "error", err)
-		return
+		return false
 	}
 	o.tries.WithLabelValues("given up").Inc()
 	o.log.Error("an event could not be delivered in time and was put away", "event", e.id, "file", to)
-	o.mu.Lock()
-	defer o.mu.Unlock()
-	delete(o.events, e.id)
+	o.count.Add(-1)
+	return true
 }

@@ -1,6 +1,7 @@
 package watch
 
 import (
+	"context"
 	"crypto/hmac"
 	"crypto/sha256"
 	"encoding/base64"
@@ -8,6 +9,7 @@ import (
 	"errors"
 	"io"
 	"io/fs"
+	"log/slog"
 	"net/http"
 	"net/http/httptest"
 	"os"
@@ -83,7 +85,7 @@ func TestBackoff(t *testing.T) {
 type receiver struct {
 	t      *testing.T
 	secret []byte
-	// answer returns the status for the nth request, from 0, for an event.
+	// answer returns the status for the nth request, from 0, for an event; 0 breaks off.
 	answer func(id string, n int) int
 
 	mu     sync.Mutex
@@ -123,6 +125,8 @@ func (r *receiver) ServeHTTP(w http.ResponseWriter, request *http.Request) {
 	r.seen[id]++
 	r.sum++
 	switch {
+	case status == 0:
+		panic(http.ErrAbortHandler)
 	case status == http.StatusFound:
 		w.Header().Set("Location", "/elsewhere")
 	case status < 300:
@@ -186,6 +190,23 @@ func TestWebhook(t *testing.T) {
 				acked, _ := receiver.counts()
 				return acked == 3 && len(waiting(t, dir, "outbox")) == 0
 			})
+			counted := `# HELP destseg_watch_pictures_total Pictures of the watched folder that are done with: ok, ng, unjudged or error.
+# TYPE destseg_watch_pictures_total counter
+destseg_watch_pictures_total{outcome="error"} 1
+destseg_watch_pictures_total{outcome="ng"} 1
+destseg_watch_pictures_total{outcome="ok"} 1
+# HELP destseg_watch_waiting Pictures of the watched folder that are not done with.
+# TYPE destseg_watch_waiting gauge
+destseg_watch_waiting 0
+# HELP destseg_webhook_waiting Events that nobody has acknowledged yet.
+# TYPE destseg_webhook_waiting gauge
+destseg_webhook_waiting 0
+`
+			// Not at once: a look through the folder may have found what was being moved.
+			eventually(t, "all is counted", func() bool {
+				err := testutil.GatherAndCompare(metrics, strings.NewReader(counted), "destseg_watch_pictures_total", "destseg_watch_waiting", "destseg_webhook_waiting")
+				return err == nil
+			})
 			r.stop()
 			got := map[string]string{}
 			for id, body := range receiver.bodies {
@@ -217,75 +238,149 @@ func TestWebhook(t *testing.T) {
 			if len(waiting(t, dir, "dead")) != 0 {
 				t.Error("an event was put away")
 			}
-			counted := `# HELP destseg_watch_pictures_total Pictures of the watched folder that are done with: ok, ng, unjudged or error.
-# TYPE destseg_watch_pictures_total counter
-destseg_watch_pictures_total{outcome="error"} 1
-destseg_watch_pictures_total{outcome="ng"} 1
-destseg_watch_pictures_total{outcome="ok"} 1
-# HELP destseg_watch_waiting Pictures of the watched folder that are not done with.
-# TYPE destseg_watch_waiting gauge
-destseg_watch_waiting 0
-# HELP destseg_webhook_waiting Events that nobody has acknowledged yet.
-# TYPE destseg_webhook_waiting gauge
-destseg_webhook_waiting 0
-`
-			if err := testutil.GatherAndCompare(metrics, strings.NewReader(counted), "destseg_watch_pictures_total", "destseg_watch_waiting", "destseg_webhook_waiting"); err != nil {
-				t.Error(err)
-			}
 		})
 	}
 }
 
-// TestWebhookHeldUp checks that an event that is refused alone holds up no other, and that
-// a receiver that is down is not asked by every event.
+// TestWebhookHeldUp checks that an event that alone is not taken, for whatever reason,
+// holds up no other, and that a receiver that is down is not asked by every event.
 func TestWebhookHeldUp(t *testing.T) {
+	for name, status := range map[string]int{"refused": 400, "fails": 500, "breaks off": 0} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			var poison string
+			down := true
+			receiver := &receiver{t: t, secret: testSecret}
+			receiver.answer = func(id string, n int) int {
+				if poison == "" {
+					poison = id
+				}
+				switch {
+				case down:
+					return 503
+				case id == poison:
+					return status
+				}
+				return 200
+			}
+			dir := t.TempDir()
+			const pictures = 20
+			for i := range pictures {
+				put(t, dir, strconv.Itoa(i)+".png", drawing(t, good))
+			}
+			var c colourist
+			r := watch(t, Config{Dir: dir, Inspect: c.inspect, Webhook: testWebhook(receiver.serve().URL)})
+			eventually(t, "all pictures are inspected", func() bool { return len(waiting(t, dir, "outbox")) == pictures })
+			before := time.Now()
+			_, first := receiver.counts()
+			time.Sleep(300 * time.Millisecond)
+			_, then := receiver.counts()
+			// At most one for each shortest pause of 20 ms.
+			if most := int(time.Since(before)/(20*time.Millisecond)) + 5; then-first > most {
+				t.Errorf("%d requests to a receiver that is down, want %d at most", then-first, most)
+			}
+			receiver.mu.Lock()
+			down = false
+			receiver.mu.Unlock()
+			eventually(t, "all others are acknowledged", func() bool {
+				acked, _ := receiver.counts()
+				return acked == pictures-1
+			})
+			receiver.mu.Lock()
+			poison = "none"
+			receiver.mu.Unlock()
+			eventually(t, "it is acknowledged too", func() bool {
+				acked, _ := receiver.counts()
+				return acked == pictures
+			})
+			r.stop()
+		})
+	}
+}
+
+// delivering starts to deliver what is in an outbox.
+func delivering(t *testing.T, h *Webhook) *outbox {
+	t.Helper()
+	o, err := openOutbox(t.TempDir(), *h, nil, slog.New(slog.DiscardHandler))
+	if err != nil {
+		t.Fatal(err)
+	}
+	w := &Watcher{outbox: o}
+	if err := w.register(nil); err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	ended := make(chan struct{})
+	go func() {
+		defer close(ended)
+		o.deliver(ctx)
+	}()
+	t.Cleanup(func() {
+		cancel()
+		<-ended
+	})
+	return o
+}
+
+// tell releases an event.
+func tell(t *testing.T, o *outbox, id string) {
+	t.Helper()
+	// Not by prepare, which waits for the disk.
+	put(t, o.waiting, id+preparedEnding, []byte("{}"))
+	if err := o.release(id); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// TestWebhookAlone checks that an event that fails again and again, with no other to show
+// that the receiver is well, does not make the next one wait as long as itself.
+func TestWebhookAlone(t *testing.T) {
 	t.Parallel()
-	var poison string
-	down := true
-	receiver := &receiver{t: t, secret: testSecret}
-	receiver.answer = func(id string, n int) int {
-		if poison == "" {
-			poison = id
-		}
-		switch {
-		case down:
-			return 503
-		case id == poison:
-			return 400
-		}
-		return 200
-	}
-	dir := t.TempDir()
-	const pictures = 20
-	for i := range pictures {
-		put(t, dir, strconv.Itoa(i)+".png", drawing(t, good))
-	}
-	var c colourist
-	r := watch(t, Config{Dir: dir, Inspect: c.inspect, Webhook: testWebhook(receiver.serve().URL)})
-	eventually(t, "all pictures are inspected", func() bool { return len(waiting(t, dir, "outbox")) == pictures })
-	before := time.Now()
-	_, first := receiver.counts()
-	time.Sleep(300 * time.Millisecond)
-	_, then := receiver.counts()
-	// At most one for each shortest pause of 20 ms.
-	if most := int(time.Since(before)/(20*time.Millisecond)) + 5; then-first > most {
-		t.Errorf("%d requests to a receiver that is down, want %d at most", then-first, most)
-	}
-	receiver.mu.Lock()
-	down = false
-	receiver.mu.Unlock()
-	eventually(t, "all others are acknowledged", func() bool {
-		acked, _ := receiver.counts()
-		return acked == pictures-1
+	receiver := &receiver{t: t, secret: testSecret, answer: func(id string, _ int) int {
+		return map[string]int{"poison": 500, "other": 200}[id]
+	}}
+	o := delivering(t, &Webhook{URL: receiver.serve().URL, Secret: testSecret, first: 4 * time.Millisecond, longest: time.Hour})
+	tell(t, o, "poison")
+	const tries = 11
+	eventually(t, "it is tried often", func() bool {
+		_, n := receiver.counts()
+		return n == tries
 	})
-	receiver.mu.Lock()
-	poison = "none"
-	receiver.mu.Unlock()
-	eventually(t, "it is acknowledged too", func() bool {
+	begun := time.Now()
+	tell(t, o, "other")
+	eventually(t, "the other one is acknowledged", func() bool {
 		acked, _ := receiver.counts()
-		return acked == pictures
+		return acked == 1
 	})
-	r.stop()
+	if took, wait := time.Since(begun), o.first<<(tries-1)/2; took > wait {
+		t.Errorf("after %v; the one that failed waits for %v at least", took, wait)
+	}
+}
+
+// TestWebhookBacklog checks that a new event costs no more where many others wait. To
+// sort them for each one took 0.1 s.
+func TestWebhookBacklog(t *testing.T) {
+	t.Parallel()
+	o := delivering(t, &Webhook{URL: "http://127.0.0.1:1", first: time.Hour, longest: time.Hour})
+	tell(t, o, "first") // nobody is there
+	eventually(t, "the receiver is left alone", func() bool {
+		return testutil.ToFloat64(o.tries.WithLabelValues("failed")) == 1
+	})
+	for i := range 200_000 {
+		o.add(strconv.Itoa(i), time.Now())
+	}
+	begun := time.Now()
+	for i := range 200 {
+		tell(t, o, "last"+strconv.Itoa(i))
+		eventually(t, "it is taken", func() bool {
+			o.mu.Lock()
+			defer o.mu.Unlock()
+			return len(o.released) == 0
+		})
+	}
+	if took := time.Since(begun); took > 5*time.Second {
+		t.Errorf("%v for 200 events", took)
+	}
 }
 
 // TestWebhookRestart checks that events survive the process, and that what nobody takes
