@@ -250,12 +250,16 @@ func TestInspect(t *testing.T) {
 	}
 	check(r.inspect(t, "", form.Bytes(), "Content-Type", w.FormDataContentType()), "7.png")
 
-	// Another way in, for a picture that is decoded.
-	direct, err := r.Service().Inspect(t.Context(), Request{Detector: "flange", Picture: p, Source: "direct"})
+	// Another way in, for a picture that is decoded, and that lay there for a while.
+	arrival := time.Now().Add(-30 * time.Second)
+	direct, err := r.Service().Inspect(t.Context(), Request{Detector: "flange", Picture: p, Source: "direct", Arrival: arrival})
 	if err != nil {
 		t.Fatal(err)
 	}
 	check(direct, "direct")
+	if !direct.Time.Equal(arrival) {
+		t.Errorf("at %v, want %v", direct.Time, arrival)
+	}
 
 	_, text := r.ask(t, "GET", "/metrics", nil)
 	for _, line := range []string{

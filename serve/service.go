@@ -50,7 +50,7 @@ type Request struct {
 	Map           string // format of the map to be made, as [picture.MapFormat] calls it; "" for none
 
 	ID      string        // of the inspection; "" gives it one
-	Arrival time.Time     // of the picture's first byte; the zero value is now
+	Arrival time.Time     // when the picture was there, or began to arrive; the zero value is now
 	Read    time.Duration // that receiving the picture took
 
 	Recorder Recorder // of this picture, besides the service's; nil: none
@@ -126,7 +126,9 @@ func (s *Service) inspect(ctx context.Context, place *host.Place, r Request, ent
 		Read: milliseconds(r.Read), Decode: milliseconds(decoded.Sub(begun)), Load: milliseconds(result.Load),
 		Queue: milliseconds(begun.Sub(entered) + result.Waited), Prepare: milliseconds(result.Prepare),
 		Networks: milliseconds(result.Elapsed), Regions: milliseconds(found.Sub(inspected)), Paint: milliseconds(painted.Sub(found)),
-		Total: milliseconds(painted.Sub(r.Arrival)),
+		// Not from the arrival, or the times of a service that starts to watch a folder with
+		// last night's pictures would tell of the night.
+		Total: milliseconds(r.Read + painted.Sub(entered)),
 	}
 	for _, recorder := range []Recorder{s.recorder, r.Recorder} {
 		if recorder == nil {

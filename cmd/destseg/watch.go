@@ -139,7 +139,9 @@ func watched(service *serve.Service, results answers, detector string) func(cont
 		}
 		for {
 			// What is begun is finished when the service ends; it has a time limit of its own.
-			in, err := service.Inspect(context.WithoutCancel(ctx), serve.Request{Detector: detector, Data: p.Data, Source: p.Path, ID: p.ID})
+			in, err := service.Inspect(context.WithoutCancel(ctx), serve.Request{
+				Detector: detector, Data: p.Data, Source: p.Path, ID: p.ID, Arrival: p.Arrival,
+			})
 			var busy *host.BusyError
 			switch {
 			case errors.As(err, &busy): // others go on asking too

@@ -32,7 +32,7 @@ type Judgement struct {
 // An Inspection is the answer to a picture.
 type Inspection struct {
 	ID       string      `json:"id" doc:"Names this inspection in logs and in the history"`
-	Time     time.Time   `json:"time" doc:"When the picture began to arrive"`
+	Time     time.Time   `json:"time" doc:"When the picture began to arrive, or was found in a watched folder"`
 	Source   string      `json:"source,omitempty" doc:"What the client calls the picture, such as a file name; nothing is read from there"`
 	Detector DetectorRef `json:"detector" doc:"Which detector judged"`
 	Judgement
@@ -59,5 +59,5 @@ type Timings struct {
 	Networks float64 `json:"networks" doc:"The run of the networks"`
 	Regions  float64 `json:"regions" doc:"Finding regions"`
 	Paint    float64 `json:"paint" doc:"Making overlay, mask and map; 0 if none was asked for"`
-	Total    float64 `json:"total" doc:"From the first byte of the request's body to the answer, without keeping it in the history"`
+	Total    float64 `json:"total" doc:"From the first byte of the request's body, or from when a picture of a watched folder was read, to the answer, without keeping it in the history"`
 }
