@@ -22,6 +22,7 @@ import (
 	"github.com/destseg/destseg/engine"
 	"github.com/destseg/destseg/picture"
 	"github.com/destseg/destseg/serve/api"
+	"github.com/destseg/destseg/serve/history"
 	"github.com/destseg/destseg/serve/watch"
 )
 
@@ -159,6 +160,80 @@ func TestServeWatch(t *testing.T) {
 	}
 	if _, err := os.Stat(filepath.Join(dir, "one.png")); !errors.Is(err, fs.ErrNotExist) {
 		t.Error(err)
+	}
+}
+
+// TestServeWatchPutBack puts a picture back after its detector was calibrated anew. It is
+// judged anew too, and the history has both results, at the times when it came.
+func TestServeWatchPutBack(t *testing.T) {
+	dir, folder := t.TempDir(), t.TempDir()
+	detector, results := filepath.Join(folder, "flange.safetensors"), filepath.Join(folder, "h.db")
+	record := testRecord()
+	record.Threshold.Image = 0 // every picture is defective
+	if err := destseg.Save(detector, record, testWeights()); err != nil {
+		t.Fatal(err)
+	}
+	came := time.Now()
+	copyFile(t, filepath.Join(dataSet(t), "test", "good", "000.png"), filepath.Join(dir, "x.png"))
+	const settle = 500 * time.Millisecond
+	ctx, cancel := context.WithCancel(t.Context())
+	done := make(chan outcome, 1)
+	go func() {
+		done <- command(ctx, "serve", detector, "--listen=127.0.0.1:0", "--precision=fp32", "--watch", dir, "--watch-move", "--watch-settle", settle.String(), "--history", results)
+	}()
+	moved := func(path string) {
+		t.Helper()
+		eventually(t, path, func() bool {
+			_, err := os.Stat(filepath.Join(dir, path))
+			return err == nil
+		})
+	}
+	moved("ng/x.png")
+	if err := destseg.Update(detector, func(r *destseg.Record) error {
+		r.Threshold.Image = 1
+		return nil
+	}); err != nil {
+		t.Fatal(err)
+	}
+	back := time.Now()
+	if err := os.Rename(filepath.Join(dir, "ng", "x.png"), filepath.Join(dir, "x.png")); err != nil {
+		t.Fatal(err)
+	}
+	moved("ok/x.png")
+	cancel()
+	if o := <-done; o.code != 0 {
+		t.Errorf("exit status %d\n%s", o.code, o.stderr)
+	}
+
+	h, err := history.Open(t.Context(), results, history.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer h.Close()
+	list, err := h.List(t.Context(), history.Filter{}, "", 10)
+	if err != nil || len(list.Entries) != 2 {
+		t.Fatalf("%+v, %v", list, err)
+	}
+	second, first := list.Entries[0], list.Entries[1]
+	if first.Verdict != api.NG || second.Verdict != api.OK || first.Digest == second.Digest {
+		t.Errorf("%+v\n%+v", first, second)
+	}
+	if first.Time.Before(came) || first.Time.After(back) || second.Time.Before(back) {
+		t.Errorf("at %v and %v, inspected at %v and %v", came, back, first.Time, second.Time)
+	}
+	for _, e := range list.Entries {
+		text, err := os.ReadFile(filepath.Join(dir, strings.ToLower(e.Verdict), "x.png"+watch.ResultEnding))
+		var result struct {
+			ID      string
+			Time    time.Time
+			Timings api.Timings
+		}
+		if err == nil {
+			err = json.Unmarshal(text, &result)
+		}
+		if err != nil || result.ID != e.ID || !result.Time.Truncate(time.Microsecond).Equal(e.Time) {
+			t.Errorf("%s: %v; want ID %s, time %v", text, err, e.ID, e.Time)
+		}
 	}
 }
 

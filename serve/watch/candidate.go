@@ -54,7 +54,7 @@ const (
 func (w *Watcher) observe(f file, touched bool) {
 	now := time.Now()
 	c := w.candidates[f.path]
-	if e, ok := w.journal.get(f.path); ok && e.version == f.version && e.To == "" && c == nil {
+	if e, ok := w.journal.get(f); ok && e.done && e.to == "" && c == nil {
 		return
 	}
 	switch {

@@ -2,8 +2,6 @@ package watch
 
 import (
 	"context"
-	"crypto/sha256"
-	"encoding/hex"
 	"errors"
 	"fmt"
 	"io"
@@ -25,23 +23,19 @@ var (
 // ctx: what is begun after it is finished.
 func (w *Watcher) inspect(ctx context.Context, c *candidate) {
 	log := w.log.With("picture", c.path)
-	if e, ok := w.journal.get(c.path); ok && e.version == c.version {
+	e, _ := w.journal.get(c.file)
+	if id, ok := w.known(c.file); ok && !e.done {
+		e = entry{file: c.file, id: id, done: true}
+	}
+	if e.done {
 		c.ended = finished
 		if err := w.done(e); err != nil {
-			log.Error("the picture is inspected and could not be put away; trying again", "to", e.To, "error", err)
+			log.Error("the picture is inspected and could not be put away; trying again", "to", e.to, "error", err)
 			c.ended = failed
 		}
 		return
 	}
-	if w.known(c.file) {
-		c.ended = finished
-		if err := w.done(entry{Path: c.path, version: c.version, ID: w.id(c.file)}); err != nil {
-			log.Error("the journal can't be written; trying again", "error", err)
-			c.ended = failed
-		}
-		return
-	}
-	r, err := w.judge(ctx, c)
+	e, r, err := w.judge(ctx, c)
 	last := time.Since(c.since) >= w.config.Patience
 	switch {
 	case errors.Is(err, errGone):
@@ -64,7 +58,7 @@ func (w *Watcher) inspect(ctx context.Context, c *candidate) {
 		c.ended = failed
 		return
 	}
-	if err := w.finish(c.file, &r); err != nil {
+	if err := w.finish(e, &r); err != nil {
 		log.Error("the result could not be kept; trying again", "error", err)
 		c.ended = failed
 		return
@@ -78,19 +72,26 @@ func (w *Watcher) inspect(ctx context.Context, c *candidate) {
 	c.ended = finished
 }
 
-// judge reads a picture and has it inspected. The result is there even with an error that
-// is the picture's.
-func (w *Watcher) judge(ctx context.Context, c *candidate) (Result, error) {
+// judge reads a picture and has it inspected. The result and its entry are there even with
+// an error that is the picture's.
+func (w *Watcher) judge(ctx context.Context, c *candidate) (entry, Result, error) {
+	data, unread := w.read(c.file)
+	if unread != nil && !errors.Is(unread, destseg.ErrPicture) {
+		return entry{}, Result{}, unread
+	}
+	e, err := w.journal.begin(c.file)
+	if err != nil {
+		return entry{}, Result{}, err
+	}
 	r := Result{
-		ID: w.id(c.file), Time: c.since.UTC(), Source: c.path, Picture: c.path,
+		ID: e.id, Time: c.since.UTC(), Source: c.path, Picture: c.path,
 		Bytes: c.Size, Modified: time.Unix(0, c.version.Modified).UTC(),
 	}
-	data, err := w.read(c.file)
-	if err != nil {
-		return r, err
+	if unread != nil {
+		return e, r, unread
 	}
-	r.Inspection, err = w.config.Inspect(ctx, Picture{ID: r.ID, Path: c.path, Data: data, Arrival: c.since})
-	return r, err
+	r.Inspection, err = w.config.Inspect(ctx, Picture{ID: e.id, Path: c.path, Data: data, Arrival: c.since})
+	return e, r, err
 }
 
 // read returns the content of a picture as it was found.
@@ -125,23 +126,16 @@ func (w *Watcher) read(f file) ([]byte, error) {
 	return data, same()
 }
 
-// id names a version of a picture, the same whenever it is asked for.
-func (w *Watcher) id(f file) string {
-	sum := sha256.Sum256(fmt.Appendf(nil, "%s\x00%s\x00%d\x00%d", w.config.Dir, f.path, f.Size, f.Modified))
-	return hex.EncodeToString(sum[:16])
-}
-
 // finish does what is to be done with a result, in the order of the package comment.
-func (w *Watcher) finish(f file, r *Result) error {
+func (w *Watcher) finish(e entry, r *Result) error {
 	w.finishing.Lock() // so that no two pictures get the same place
 	defer w.finishing.Unlock()
-	e := entry{Path: f.path, version: f.version, ID: r.ID}
 	if w.config.Move {
 		var err error
-		if e.To, err = w.free(r.folder()+"/"+f.path, r.ID); err != nil {
+		if e.to, err = w.free(r.folder()+"/"+e.path, e.id); err != nil {
 			return err
 		}
-		r.Picture = e.To
+		r.Picture = e.to
 	}
 	if w.outbox != nil {
 		if err := w.outbox.prepare(*r); err != nil {
@@ -158,11 +152,11 @@ func (w *Watcher) finish(f file, r *Result) error {
 
 // done notes that a picture is done with, and does what was to wait for that.
 func (w *Watcher) done(e entry) error {
-	if err := w.journal.add(e); err != nil {
+	if err := w.journal.end(e); err != nil {
 		return err
 	}
 	if w.outbox != nil {
-		if err := w.outbox.release(e.ID); err != nil {
+		if err := w.outbox.release(e.id); err != nil {
 			return err
 		}
 	}

@@ -2,35 +2,64 @@ package watch
 
 import (
 	"bytes"
+	"cmp"
+	"crypto/rand"
 	"encoding/json"
 	"errors"
 	"io"
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
+	"strings"
 	"sync"
 	"time"
 
 	"github.com/destseg/destseg/internal/wholefile"
 )
 
-// A journal knows which pictures are done with. It is a file of one JSON object a line,
-// to which lines are added; of several about one path the last one holds.
+// A journal knows which pictures are in work and which are done with. It is a file of one
+// JSON object a line, to which lines are added; of several about one path the last one
+// holds.
 type journal struct {
 	path string
 
 	mu      sync.Mutex
-	entries map[string]entry
+	entries map[string]entry     // by path
 	missing map[string]time.Time // since when pictures of entries have not been found
 	lines   int                  // in the file, about
 }
 
-// An entry says that a version of a picture is done with.
+// An entry says what is known of a picture: of one version, from when it was found until
+// it is gone from its path. If it comes back after that it gets another entry, with
+// another ID.
 type entry struct {
-	Path string `json:"path"` // below Dir, with slashes
+	file
+	id   string // of its result
+	done bool   // it is done with; else it is in work
+	to   string // where it is to be moved: below Dir, with slashes; "" to stay
+}
+
+// A line of the file has the path under the name of what became of the picture. Programs
+// from before there was more than one name pass over the other lines, and have those
+// pictures inspected.
+type line struct {
+	Begun string `json:"begun,omitempty"`
+	Done  string `json:"path,omitempty"`
+	Gone  string `json:"gone,omitempty"`
 	version
-	ID string `json:"id"`           // of its result
-	To string `json:"to,omitempty"` // where it is to be moved: below Dir, with slashes
+	ID string `json:"id,omitempty"`
+	To string `json:"to,omitempty"`
+}
+
+func (e entry) line() line {
+	l := line{version: e.version, ID: e.id, To: e.to}
+	if e.done {
+		l.Done = e.path
+	} else {
+		l.Begun = e.path
+	}
+	return l
 }
 
 // remembered is how long the journal keeps the entry of a picture that is not found.
@@ -49,41 +78,85 @@ func openJournal(path string) (*journal, error) {
 }
 
 // parseJournal reads the lines of a journal. Those that a killed process left incomplete
-// are passed over: their pictures are not done with.
+// are passed over: it had not yet done what they tell of.
 func parseJournal(text []byte) map[string]entry {
 	entries := map[string]entry{}
-	for line := range bytes.Lines(text) {
-		var e entry
-		if json.Unmarshal(line, &e) == nil && filepath.IsLocal(filepath.FromSlash(e.Path)) &&
-			(e.To == "" || filepath.IsLocal(filepath.FromSlash(e.To))) {
-			entries[e.Path] = e
+	for record := range bytes.Lines(text) {
+		var l line
+		if json.Unmarshal(record, &l) != nil {
+			continue
+		}
+		if l.Gone != "" {
+			delete(entries, l.Gone)
+			continue
+		}
+		e := entry{file{cmp.Or(l.Done, l.Begun), l.version}, l.ID, l.Done != "", l.To}
+		if isLocal(e.path) && isID(e.id) && (e.to == "" || isLocal(e.to)) {
+			entries[e.path] = e
 		}
 	}
 	return entries
 }
 
-// ids lists the results of all that is done with.
-func (j *journal) ids() map[string]bool {
+func isLocal(path string) bool { return filepath.IsLocal(filepath.FromSlash(path)) }
+
+// isID reports whether a text may name a file of the outbox.
+func isID(id string) bool {
+	return id != "" && len(id) <= 64 && strings.Trim(id, "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz") == ""
+}
+
+// finished lists the results of all that is done with.
+func (j *journal) finished() map[string]bool {
 	j.mu.Lock()
 	defer j.mu.Unlock()
 	ids := make(map[string]bool, len(j.entries))
 	for _, e := range j.entries {
-		ids[e.ID] = true
+		if e.done {
+			ids[e.id] = true
+		}
 	}
 	return ids
 }
 
-func (j *journal) get(path string) (entry, bool) {
+// get returns the entry of a file, if there is one of this version.
+func (j *journal) get(f file) (entry, bool) {
 	j.mu.Lock()
 	defer j.mu.Unlock()
-	e, ok := j.entries[path]
-	return e, ok
+	if e := j.entries[f.path]; e.file == f {
+		return e, true
+	}
+	return entry{}, false
 }
 
-// add notes that a picture is done with; when it returns, that is on the disk.
+// begin returns the entry of a file, and notes first that the picture is in work if there
+// is none; when it returns, that is on the disk.
+func (j *journal) begin(f file) (entry, error) {
+	if e, ok := j.get(f); ok {
+		return e, nil
+	}
+	e := entry{file: f, id: rand.Text()}
+	return e, j.add(e)
+}
+
+// end notes that a picture is done with; when it returns, that is on the disk.
+func (j *journal) end(e entry) error {
+	e.done = true
+	return j.add(e)
+}
+
 func (j *journal) add(e entry) error {
 	j.mu.Lock()
 	defer j.mu.Unlock()
+	if err := j.write(e.line(), true); err != nil {
+		return err
+	}
+	j.entries[e.path] = e
+	delete(j.missing, e.path)
+	return nil
+}
+
+// write adds a line to the file. mu is held.
+func (j *journal) write(l line, sync bool) error {
 	const slack = 1000
 	if j.lines > 2*len(j.entries)+slack {
 		if err := j.rewrite(); err != nil {
@@ -91,7 +164,7 @@ func (j *journal) add(e entry) error {
 		}
 	}
 	// It begins with a new line too, because the last one may have been cut short.
-	line, err := json.Marshal(e)
+	text, err := json.Marshal(l)
 	if err != nil {
 		return err
 	}
@@ -99,12 +172,13 @@ func (j *journal) add(e entry) error {
 	if err != nil {
 		return err
 	}
-	_, err = f.Write(append(append([]byte("\n"), line...), '\n'))
-	if err = errors.Join(err, f.Sync(), f.Close()); err != nil {
+	_, err = f.Write(slices.Concat([]byte("\n"), text, []byte("\n")))
+	if sync {
+		err = errors.Join(err, f.Sync())
+	}
+	if err = errors.Join(err, f.Close()); err != nil {
 		return err
 	}
-	j.entries[e.Path] = e
-	delete(j.missing, e.Path)
 	j.lines += 2
 	return nil
 }
@@ -114,7 +188,7 @@ func (j *journal) rewrite() error {
 	err := wholefile.Write(j.path, func(to io.Writer) error {
 		encoder := json.NewEncoder(to)
 		for _, e := range j.entries {
-			if err := encoder.Encode(e); err != nil {
+			if err := encoder.Encode(e.line()); err != nil {
 				return err
 			}
 		}
@@ -126,13 +200,15 @@ func (j *journal) rewrite() error {
 	return err
 }
 
-// drop forgets a picture that has been moved. The file may keep it; a picture of that
-// version will not come again.
+// drop forgets a picture that is gone from its path, so that it is judged anew if it is
+// put back. Should the line be lost, to a full disk or a power cut, a process that starts
+// then takes a picture that is put back within [remembered] for one still to be moved.
 func (j *journal) drop(path string) {
 	j.mu.Lock()
 	defer j.mu.Unlock()
 	delete(j.entries, path)
 	delete(j.missing, path)
+	j.write(line{Gone: path}, false)
 }
 
 // keep forgets pictures that have not been found for long.

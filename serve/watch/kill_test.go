@@ -9,6 +9,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -122,8 +123,14 @@ func TestKill(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	// A kill can only have those repeated that were in work.
-	if n := strings.Count(string(calls), "\n"); n < pictures || n > pictures+kills*killWorkers {
+	// A kill can only have those repeated that were in work, and under the same ID, by which
+	// a history knows them.
+	all := strings.Fields(string(calls))
+	if n := len(all); n < pictures || n > pictures+kills*killWorkers {
 		t.Errorf("%d inspections of %d pictures", n, pictures)
+	}
+	slices.Sort(all)
+	if n := len(slices.Compact(all)); n != pictures {
+		t.Errorf("%d IDs of %d pictures", n, pictures)
 	}
 }

@@ -64,11 +64,11 @@ func (r Result) write(picture string) error {
 	})
 }
 
-// known reports whether the result of a picture lies beside it, whoever put both there: a
-// process whose journal is lost, or one that moved them.
-func (w *Watcher) known(f file) bool {
+// known returns the ID of a picture's result that lies beside it, whoever put both there:
+// a process whose journal is lost, or one that moved them.
+func (w *Watcher) known(f file) (id string, ok bool) {
 	r, err := readResult(filepath.Join(w.config.Dir, filepath.FromSlash(f.path)))
-	return err == nil && r.Picture == f.path && version{r.Bytes, r.Modified.UnixNano()} == f.version
+	return r.ID, err == nil && r.Picture == f.path && version{r.Bytes, r.Modified.UnixNano()} == f.version && isID(r.ID)
 }
 
 // readResult reads what lies beside a picture.
@@ -110,19 +110,19 @@ func (w *Watcher) taken(below, id string) (bool, error) {
 // move brings a picture that is done with to its place, if it has one, and lets the
 // journal forget it. One that was replaced since stays for the next inspection.
 func (w *Watcher) move(e entry) error {
-	if e.To == "" {
+	if e.to == "" {
 		return nil
 	}
-	from := filepath.Join(w.config.Dir, filepath.FromSlash(e.Path))
+	from := filepath.Join(w.config.Dir, filepath.FromSlash(e.path))
 	if info, err := os.Lstat(from); err != nil || versionOf(info) != e.version {
 		if err == nil || errors.Is(err, fs.ErrNotExist) {
-			w.journal.drop(e.Path)
+			w.journal.drop(e.path)
 			return nil
 		}
 		return err
 	}
 	// Somebody else may have put a file there since.
-	to, err := w.free(e.To, w.id(file{e.Path, e.version}))
+	to, err := w.free(e.to, e.id)
 	if err != nil {
 		return err
 	}
@@ -133,6 +133,6 @@ func (w *Watcher) move(e entry) error {
 	if err := os.Rename(from, path); err != nil {
 		return err
 	}
-	w.journal.drop(e.Path)
+	w.journal.drop(e.path)
 	return nil
 }

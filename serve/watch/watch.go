@@ -11,13 +11,17 @@
 //
 // # Once
 //
-// What is done with a picture is done in this order: it is inspected, the webhook's event
-// is prepared, the result is written, the journal notes that it is done, the event is
-// released, and the picture is moved. Every step may be repeated, with the same name for
-// the event and the result, so that a program that was killed in between goes on where it
-// was: nothing is left out, and what the journal knows, or has its result beside it, is
-// not inspected again. A picture is the same as long as its path, size and time of change
-// are.
+// What is done with a picture is done in this order: the journal gives it an ID, it is
+// inspected, the webhook's event is prepared, the result is written, the journal notes
+// that it is done, the event is released, the picture is moved, and the journal notes that
+// it is gone. Every step may be repeated, with the same ID for the event and the result,
+// so that a program that was killed in between goes on where it was: nothing is left out,
+// and what the journal knows to be done, or has its result beside it, is not inspected
+// again.
+//
+// A picture is the same as long as its path, size and time of change are, and it stays
+// there: one that was moved and is put back is another one, with another ID, since
+// whoever does that wants it judged anew.
 //
 // # Webhooks
 //
@@ -78,7 +82,7 @@ type Config struct {
 
 // A Picture is a file that has been read whole.
 type Picture struct {
-	ID      string // of this very content at this place, as far as path, size and time tell
+	ID      string // the same if it is inspected again before it is done with
 	Path    string // below the folder, with slashes
 	Data    []byte
 	Arrival time.Time // when it was first seen as it is now
@@ -145,7 +149,7 @@ func open(c Config) (*Watcher, error) {
 		return nil, err
 	}
 	if w.journal, err = openJournal(filepath.Join(c.State, "journal.jsonl")); err == nil && c.Webhook != nil {
-		w.outbox, err = openOutbox(c.State, *c.Webhook, w.journal.ids(), w.log)
+		w.outbox, err = openOutbox(c.State, *c.Webhook, w.journal.finished(), w.log)
 	}
 	if err == nil {
 		err = w.register(c.Metrics)

@@ -16,6 +16,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -388,6 +389,30 @@ func TestResultsRemember(t *testing.T) {
 	}
 }
 
+// TestResultOfOthers checks that what lies beside a picture and is no result of ours does
+// not pass for one.
+func TestResultOfOthers(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	put(t, dir, "x.png", drawing(t, good))
+	info, err := os.Stat(filepath.Join(dir, "x.png"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	put(t, dir, "y.prepared", nil)
+	forged := Result{ID: "../../y", Picture: "x.png", Bytes: info.Size(), Modified: info.ModTime()}
+	if err := forged.write(filepath.Join(dir, "x.png")); err != nil {
+		t.Fatal(err)
+	}
+	var c colourist
+	r := watch(t, Config{Dir: dir, Inspect: c.inspect, Results: true, Webhook: testWebhook("http://localhost:1")})
+	eventually(t, "it is inspected", func() bool { return c.count("x.png") == 1 })
+	r.stop()
+	if _, err := os.Stat(filepath.Join(dir, "y.prepared")); err != nil {
+		t.Error(err)
+	}
+}
+
 // TestMoveLater checks that a picture whose move was still to be done when the process
 // ended is moved and not inspected.
 func TestMoveLater(t *testing.T) {
@@ -406,7 +431,7 @@ func TestMoveLater(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := j.add(entry{Path: "x.png", version: versionOf(info), To: "ng/x.png"}); err != nil {
+	if err := j.end(entry{file: file{"x.png", versionOf(info)}, id: "1", to: "ng/x.png"}); err != nil {
 		t.Fatal(err)
 	}
 	var c colourist
@@ -418,6 +443,62 @@ func TestMoveLater(t *testing.T) {
 	r.stop()
 	if c.count("x.png") != 0 {
 		t.Error("inspected again")
+	}
+}
+
+// TestPutBack checks that a picture that is put back after it was moved is judged anew
+// and tells of it by an event of its own, also right after a restart.
+func TestPutBack(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	receiver := &receiver{t: t, secret: testSecret, answer: func(string, int) int { return 200 }}
+	hook := testWebhook(receiver.serve().URL)
+	verdict := new(atomic.Value)
+	start := func() *running {
+		return watch(t, Config{Dir: dir, Results: true, Move: true, Webhook: hook, Inspect: func(_ context.Context, p Picture) (*api.Inspection, error) {
+			return &api.Inspection{ID: p.ID, Judgement: api.Judgement{Verdict: verdict.Load().(string)}}, nil
+		}})
+	}
+	moved := func(path string) {
+		t.Helper()
+		eventually(t, path, func() bool {
+			_, err := os.Stat(filepath.Join(dir, path))
+			return err == nil
+		})
+	}
+	putBack := func(path string) {
+		t.Helper()
+		if err := os.Rename(filepath.Join(dir, path), filepath.Join(dir, "x.png")); err != nil {
+			t.Fatal(err)
+		}
+	}
+	verdict.Store(api.NG)
+	put(t, dir, "x.png", drawing(t, good))
+	r := start()
+	moved("ng/x.png")
+	verdict.Store(api.OK) // by another detector
+	putBack("ng/x.png")
+	moved("ok/x.png")
+	r.stop()
+	verdict.Store("")
+	putBack("ok/x.png")
+	r = start()
+	moved("unjudged/x.png")
+	putBack("unjudged/x.png") // by the same one; its result stays
+	moved("unjudged/x-2.png")
+	ids := map[string]bool{}
+	for _, path := range []string{"ng/x.png", "ok/x.png", "unjudged/x.png", "unjudged/x-2.png"} {
+		ids[r.result(path).ID] = true
+	}
+	eventually(t, "all four are told of", func() bool {
+		acked, _ := receiver.counts()
+		return acked == 4
+	})
+	r.stop()
+	for id := range ids {
+		if receiver.acked[id] != 1 {
+			t.Errorf("results %v, events %v", ids, receiver.acked)
+		}
 	}
 }
 
