@@ -223,7 +223,6 @@ func (l *lowering) pack(n *graph.Node, s *C.dnn_conv_spec, conv *C.dnn_primitive
 		return nil, err
 	}
 	to := packed(conv)
-	to.buf.keep = frozen
 	l.emitTo(frozen, step{
 		node: n, kernel: C.DS_PACK, operands: []*tensor{from, to}, places: w.places, bf16: l.bf16,
 		extents: append(w.extents, w.clear),
@@ -270,7 +269,6 @@ func (l *lowering) freeze(v graph.Value) {
 // with a batch norm folded in, both frozen. The first last until all are prepared.
 func (l *lowering) fold(w *tensor, bn *graph.Node) (folded, bias *tensor) {
 	folded, bias = newTensor(w.shape, false, false), newTensor(w.shape[:1], false, false)
-	bias.buf.keep = true
 	operands := []*tensor{w}
 	for _, v := range bn.In[1:] {
 		l.fusion.uses[v]++ // a spread part needs them twice
@@ -331,7 +329,6 @@ func (l *lowering) convolve(c *chain, v graph.Value) error {
 	if isSpread {
 		filter = rest(whole.shape, part)
 		l.emitTo(frozen, columns(n, whole, filter, part, false)...)
-		whole.buf.keep = whole.buf.keep || frozen
 	}
 	packed, err := how.pack(filter, frozen)
 	if err != nil {

@@ -138,7 +138,9 @@ func (l *lowering) quantize(n *graph.Node) {
 // quantizeWeights is for weights that no convolution takes as levels.
 func (l *lowering) quantizeWeights(n *graph.Node) {
 	w, frozen := l.weights(n.In[0])
-	l.emitTo(frozen, l.rounded(n, w, l.plain(graph.Value{Node: n}))...)
+	y := l.plain(graph.Value{Node: n})
+	y.buf.shared = frozen // by all runs
+	l.emitTo(frozen, l.rounded(n, w, y)...)
 }
 
 // rounded rounds weights to the levels of each output channel.
@@ -174,7 +176,6 @@ func (l *lowering) integers(c *chain, s *C.dnn_conv_spec, p *C.dnn_primitive, un
 		if c.norm != nil {
 			made.whole, _ = l.fold(all, c.norm)
 		}
-		made.whole.buf.keep = true
 		whole := filter
 		filter = rest(whole.shape, part)
 		l.prepare = append(l.prepare, columns(n, whole, filter, part, false)...)
@@ -187,9 +188,6 @@ func (l *lowering) integers(c *chain, s *C.dnn_conv_spec, p *C.dnn_primitive, un
 	}
 	made.weights = packed(p)
 	made.bias, made.factors = newTensor(graph.Shape{out}, false, false), newTensor(graph.Shape{out}, false, false)
-	for _, t := range []*tensor{made.weights, made.bias, made.factors} {
-		t.buf.keep = true
-	}
 	l.prepare = append(l.prepare, step{
 		node: n, kernel: C.DS_PACK_LEVELS, operands: []*tensor{filter, made.weights, nil, sizes}, places: layout.places,
 		extents: append(layout.extents, layout.clear),

@@ -55,7 +55,7 @@ type lowering struct {
 	converted  map[graph.Value]*tensor // inputs as pixels
 	blocks     map[graph.Value]*tensor // activations in blocks of channels
 	outputs    map[string]*tensor
-	sums       map[graph.Value]*tensor // of gradients, for spread convolutions
+	sums       map[windowed]*tensor // of gradients, for spread convolutions
 	primitives []*C.dnn_primitive
 	channels   int // most that a kernel with sums sees
 	scratch    int // bytes that the neediest primitive wants

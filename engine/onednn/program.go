@@ -51,7 +51,7 @@ func (p *program) compile(g *graph.Graph, constants func(string, []float32) erro
 	}
 	l := &lowering{
 		context: p.context, bf16: bf16, tiled: tiled, graph: g, fusion: newFusion(g, C.dnn_native_int8() != 0),
-		frozen: map[string]bool{}, baked: map[*graph.Node]bool{}, values: map[graph.Value]*tensor{}, converted: map[graph.Value]*tensor{}, outputs: map[string]*tensor{}, sums: map[graph.Value]*tensor{}, blocks: map[graph.Value]*tensor{},
+		frozen: map[string]bool{}, baked: map[*graph.Node]bool{}, values: map[graph.Value]*tensor{}, converted: map[graph.Value]*tensor{}, outputs: map[string]*tensor{}, sums: map[windowed]*tensor{}, blocks: map[graph.Value]*tensor{},
 	}
 	if constants != nil {
 		for _, n := range g.Constants() {
@@ -127,6 +127,9 @@ func (p *program) assemble(l *lowering, threads int) error {
 		for _, t := range list {
 			touch(t, 0)
 		}
+	}
+	for b := range seen { // what prepare makes for the runs
+		b.keep = b.keep || b.first < len(l.prepare) && b.last >= len(l.prepare)
 	}
 	p.bytes = layOut(buffers)
 	if p.memory = C.ds_memory_new(C.size_t(p.bytes)); p.memory == nil {

@@ -178,13 +178,14 @@ func rest(whole graph.Shape, s spread) *tensor {
 	return newTensor(graph.Shape{whole[0], whole[1] - s.count, whole[2], whole[3]}, false, false)
 }
 
-// spreadSource returns what is spread, rounded if the concatenation is.
+// spreadSource returns what is spread, rounded if the concatenation is, in the precision
+// of the convolution's result.
 func (l *lowering) spreadSource(s spread) *tensor {
 	if s.rounding == nil {
 		return l.convolvable(s.source)
 	}
 	x := l.pixels(s.source)
-	rounded, p := newLevels(x.shape, s.rounding), newTensor(x.shape, true, l.inBF16(x.shape))
+	rounded, p := newLevels(x.shape, s.rounding), newTensor(x.shape, true, l.bf16)
 	l.roundTo(s.rounding, x, rounded)
 	l.dequantize(s.rounding, rounded, p)
 	return p
@@ -202,10 +203,18 @@ func (l *lowering) spreadForward(n *graph.Node, s spread, weights *tensor, y *te
 	})
 }
 
+// windowed is the gradient of a convolution's result with that convolution's geometry: sums
+// need both, since one gradient may be that of several results.
+type windowed struct {
+	gradient graph.Value
+	window   graph.Window
+}
+
 // tapSums returns, for each picture, channel and tap, the sum of a gradient
 // over the pixels at which the tap is inside.
 func (l *lowering) tapSums(n *graph.Node, gradient graph.Value, dy *tensor) *tensor {
-	if sums, ok := l.sums[gradient]; ok {
+	key := windowed{gradient, n.Window}
+	if sums, ok := l.sums[key]; ok {
 		return sums
 	}
 	shape, w := gradient.Shape(), n.Window
@@ -216,7 +225,7 @@ func (l *lowering) tapSums(n *graph.Node, gradient graph.Value, dy *tensor) *ten
 		node: n, kernel: C.DS_TAP_SUMS, operands: []*tensor{dy, sums, byClass}, bf16: dy.bf16,
 		extents: []int{shape[0], shape[2], shape[3], shape[1], w.Kernel, w.Padding, w.Dilation, dy.ld},
 	})
-	l.sums[gradient] = sums
+	l.sums[key] = sums
 	return sums
 }
 

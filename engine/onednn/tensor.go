@@ -9,7 +9,7 @@ import "github.com/destseg/destseg/graph"
 type buffer struct {
 	bytes       int
 	first, last int  // steps that touch it
-	keep        bool // holds its content from run to run
+	keep        bool // holds its content from run to run; assemble sets it for what prepare makes
 	shared      bool // several tensors view it, so none may overwrite it
 	offset      int  // in the program's memory
 }

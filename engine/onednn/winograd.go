@@ -108,7 +108,6 @@ func (w winograd) matrices(rows, columns int) *tensor {
 func (l *lowering) filter(n *graph.Node, w winograd, from *tensor, frozen bool) *tensor {
 	out, in, turned := int(w.spec.o), int(w.spec.c), w.spec.kind == C.DNN_BACKWARD_DATA
 	to := w.matrices(in, out)
-	to.buf.keep = frozen
 	l.emitTo(frozen, step{
 		node: n, kernel: C.DS_FILTER_TILES, operands: []*tensor{from, to}, extents: []int{out, in, int(flag(turned)), w.side},
 	})

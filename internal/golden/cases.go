@@ -455,6 +455,16 @@ func combinations() []Case {
 			all := g.Concat(g.Resize(g.MeanPool(x), 5, 5), x)
 			c.result("y", g.Conv(all, c.variable("w", normal, 4, 6, 3, 3), graph.Window{Stride: 2, Padding: 1, Dilation: 1}))
 		}},
+		{Name: "pooled branch under windows that share a gradient", build: func(c *Circuit) {
+			g, x := c.Graph, c.variable("x", normal, 2, 3, 6, 5)
+			all := g.Concat(x, g.Resize(g.MeanPool(x), 6, 5))
+			y := g.Conv(all, c.variable("w1", normal, 4, 6, 1, 1), graph.Window{Stride: 1, Dilation: 1})
+			for _, dilation := range []int{1, 2} {
+				w := c.variable(fmt.Sprint("w3 dilated ", dilation), normal, 4, 6, 3, 3)
+				y = g.Add(y, g.Conv(all, w, graph.Window{Stride: 1, Padding: dilation, Dilation: dilation}))
+			}
+			c.result("y", y)
+		}},
 		{Name: "concat of scaled inputs", build: func(c *Circuit) {
 			g, x, z := c.Graph, c.input("x", normal, 2, 3, 4, 5), c.input("z", normal, 2, 4, 4, 5)
 			c.result("y", conv(c, "c", g.Concat(g.Affine(x, 2, 1), g.ReLU(z), g.Add(x, x)), 3, 3, 1))

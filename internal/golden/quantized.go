@@ -37,6 +37,9 @@ func quantized() []Case {
 		{Name: "quantize weights", build: func(c *Circuit) {
 			c.result("y", c.Graph.QuantizeWeights(c.frozen("w", normal, 5, 3, 3, 3)))
 		}},
+		{Name: "quantize weights and scale them", build: func(c *Circuit) {
+			c.result("y", c.Graph.Affine(c.Graph.QuantizeWeights(c.frozen("w", normal, 5, 3, 3, 3)), 2, 0))
+		}},
 		{Name: "quantize weights of zero", build: func(c *Circuit) {
 			x := c.Graph.Quantize(c.input("x", positive, 1, 4, 3, 3), step, false)
 			w := c.Graph.QuantizeWeights(c.frozen("w", between(0, 0), 6, 4, 3, 3))
@@ -121,6 +124,20 @@ func quantized() []Case {
 			parts := g.Concat(spread, g.ReLU(c.norm("n", conv(c, "w", x, 16, 3, same))))
 			all := g.Quantize(parts, 0.1, false)
 			c.result("y", g.Quantize(g.ReLU(c.norm("m", conv(c, "v", all, 16, 3, same))), 0.3, false))
+		}},
+		{Name: "quantized spread convolution of a single channel", build: func(c *Circuit) {
+			g := c.Graph
+			spread := g.Resize(c.input("z", positive, 2, 1, 1, 1), 5, 6)
+			all := g.Quantize(g.Concat(c.input("x", positive, 2, 16, 5, 6), spread), step, false)
+			c.result("y", conv(c, "v", all, 16, 3, same))
+		}},
+		{Name: "quantized conv to a single channel", build: func(c *Circuit) { // by weights that every run reads
+			g, point := c.Graph, graph.Window{Stride: 1, Dilation: 1}
+			y := conv(c, "w", g.Quantize(c.input("x", positive, 2, 16, 6, 5), step, false), 1, 1, point)
+			for i, channels := range []int{64, 3} {
+				y = g.Conv(y, c.frozen(fmt.Sprint("v", i), normal, channels, y.Shape()[1], 3, 3), same)
+			}
+			c.result("y", y)
 		}},
 	}
 	for _, s := range []struct {
