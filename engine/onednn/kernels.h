@@ -1,4 +1,4 @@
-// The engine's own kernels: everything but the convolutions.
+// The engine's own kernels: everything but oneDNN's convolutions and products of matrices.
 //
 // Activations are channels last: pixel i of a tensor with C channels and
 // stride ld starts at element i·ld. They are float, or bf16 where their `bf`

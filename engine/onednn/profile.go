@@ -164,7 +164,7 @@ func newFloor(context *C.dnn_context, convs []*C.dnn_conv_spec) (*floor, error) 
 		case C.DNN_BACKWARD_WEIGHTS:
 			weights = at(&target)
 		}
-		status := C.dnn_conv_bind(p, src, weights, nil, dst, at(&scratch), nil)
+		status := C.dnn_bind(p, src, weights, nil, dst, at(&scratch), nil)
 		if status == 0 {
 			status = C.ds_append_primitive(f.list.steps, p)
 		}

@@ -171,7 +171,7 @@ func (p *program) append(list *C.ds_program, s step, scratch, work unsafe.Pointe
 		if len(o) > 4 {
 			factors = p.address(o[4])
 		}
-		status := C.dnn_conv_bind(s.primitive, p.address(o[0]), p.address(o[1]), p.address(o[2]), p.address(o[3]), scratch, factors)
+		status := C.dnn_bind(s.primitive, p.address(o[0]), p.address(o[1]), p.address(o[2]), p.address(o[3]), scratch, factors)
 		if status == 0 {
 			status = C.ds_append_primitive(list, s.primitive)
 		}

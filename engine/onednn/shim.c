@@ -98,12 +98,11 @@ static int describe_factors(dnnl_memory_desc_t *d, const dnn_conv_spec *s) {
     return describe(d, 4, (long[]){1, s->o, 1, 1}, dnnl_f32, dnnl_nhwc);
 }
 
-static int append_sum(dnnl_post_ops_t ops, const dnn_conv_spec *s) {
-    float scale = s->sum_scale ? s->sum_scale : 1;
+static int append_sum(dnnl_post_ops_t ops, float scale, dnnl_data_type_t type) {
 #if DNNL_VERSION_MAJOR >= 3
-    return dnnl_post_ops_append_sum(ops, scale, 0, type_of(s, s->sum_type));
+    return dnnl_post_ops_append_sum(ops, scale, 0, type);
 #else
-    return dnnl_post_ops_append_sum_v2(ops, scale, type_of(s, s->sum_type));
+    return dnnl_post_ops_append_sum_v2(ops, scale, type);
 #endif
 }
 
@@ -127,27 +126,20 @@ static int append_factors(dnnl_post_ops_t ops, const dnn_conv_spec *s) {
     return status;
 }
 
-// Post-operations and a scratchpad that the caller provides.
-static int attributes(const dnn_conv_spec *s, dnnl_primitive_attr_t *out) {
-    dnnl_primitive_attr_t attr = NULL;
-    dnnl_post_ops_t ops = NULL;
-    int status;
-    TRY_OR(dnnl_primitive_attr_create(&attr), fail);
-    TRY_OR(dnnl_primitive_attr_set_scratchpad_mode(attr, dnnl_scratchpad_mode_user), fail);
-    if (s && (s->factors || s->sum || s->relu)) {
-        TRY_OR(dnnl_post_ops_create(&ops), fail);
-        if (s->factors) TRY_OR(append_factors(ops, s), fail);
-        if (s->sum) TRY_OR(append_sum(ops, s), fail);
-        if (s->relu) TRY_OR(append_relu(ops), fail);
-        TRY_OR(dnnl_primitive_attr_set_post_ops(attr, ops), fail);
-        dnnl_post_ops_destroy(ops);
-    }
-    *out = attr;
+// What is done to the sums of a convolution, in this order.
+static int append_operations(dnnl_post_ops_t ops, const dnn_conv_spec *s) {
+    if (s->factors) TRY(append_factors(ops, s));
+    if (s->sum) TRY(append_sum(ops, s->sum_scale ? s->sum_scale : 1, type_of(s, s->sum_type)));
+    if (s->relu) TRY(append_relu(ops));
     return dnnl_success;
-fail:
-    if (ops) dnnl_post_ops_destroy(ops);
-    if (attr) dnnl_primitive_attr_destroy(attr);
-    return status;
+}
+
+// Post-operations and a scratchpad that the caller provides. Out is to be destroyed even
+// after a failure.
+static int attributes(dnnl_post_ops_t ops, dnnl_primitive_attr_t *out) {
+    TRY(dnnl_primitive_attr_create(out));
+    TRY(dnnl_primitive_attr_set_scratchpad_mode(*out, dnnl_scratchpad_mode_user));
+    return dnnl_primitive_attr_set_post_ops(*out, ops);
 }
 
 static int operand_of(dnn_context *c, dnn_primitive *p, int arg, const_desc_ptr d) {
@@ -229,7 +221,8 @@ done:
 }
 
 // Ends the making of a primitive, well or not.
-static int hand_over(int status, dnn_primitive *p, dnnl_primitive_attr_t attr, dnnl_primitive_desc_t pd, dnn_primitive **out) {
+static int hand_over(int status, dnn_primitive *p, dnnl_post_ops_t ops, dnnl_primitive_attr_t attr, dnnl_primitive_desc_t pd, dnn_primitive **out) {
+    if (ops) dnnl_post_ops_destroy(ops);
     if (attr) dnnl_primitive_attr_destroy(attr);
     if (pd) dnnl_primitive_desc_destroy(pd);
     if (status == dnnl_success)
@@ -244,6 +237,7 @@ int dnn_conv_create(dnn_context *c, const dnn_conv_spec *s, dnn_primitive **out)
     long xs[4] = {s->n, s->c, s->h, s->w}, ws[4] = {s->o, s->c, s->kernel, s->kernel}, ys[4] = {s->n, s->o, s->p, s->q};
     dnnl_memory_desc_t x, w, dw, b, y;
     memset(&x, 0, sizeof x), memset(&w, 0, sizeof w), memset(&dw, 0, sizeof dw), memset(&b, 0, sizeof b), memset(&y, 0, sizeof y);
+    dnnl_post_ops_t ops = NULL;
     dnnl_primitive_attr_t attr = NULL;
     dnnl_primitive_desc_t pd = NULL;
     dnn_primitive *p = calloc(1, sizeof *p);
@@ -255,7 +249,9 @@ int dnn_conv_create(dnn_context *c, const dnn_conv_spec *s, dnn_primitive **out)
     TRY_OR(describe(&w, 4, ws, s->integer ? dnnl_s8 : type, dnnl_format_tag_any), done);
     TRY_OR(describe(&dw, 4, ws, dnnl_f32, dnnl_format_tag_any), done);
     TRY_OR(describe(&b, 1, &s->o, dnnl_f32, dnnl_x), done);
-    TRY_OR(attributes(s->kind == DNN_FORWARD ? s : NULL, &attr), done);
+    TRY_OR(dnnl_post_ops_create(&ops), done);
+    if (s->kind == DNN_FORWARD) TRY_OR(append_operations(ops, s), done);
+    TRY_OR(attributes(ops, &attr), done);
     TRY_OR(conv_desc(c, s, x, w, dw, b, y, attr, &pd), done);
 
     int src = s->kind == DNN_BACKWARD_DATA ? DNNL_ARG_DIFF_SRC : DNNL_ARG_SRC;
@@ -270,22 +266,24 @@ int dnn_conv_create(dnn_context *c, const dnn_conv_spec *s, dnn_primitive **out)
     if (s->factors) TRY_OR(factors_operand(c, p, s), done);
 done:
     forget(x), forget(w), forget(dw), forget(b), forget(y);
-    return hand_over(status, p, attr, pd, out);
+    return hand_over(status, p, ops, attr, pd, out);
 }
 
 int dnn_product_create(dnn_context *c, long count, long m, long k, long n, int transposed, int sum, dnn_primitive **out) {
     dnnl_memory_desc_t a, b, d;
     memset(&a, 0, sizeof a), memset(&b, 0, sizeof b), memset(&d, 0, sizeof d);
+    dnnl_post_ops_t ops = NULL;
     dnnl_primitive_attr_t attr = NULL;
     dnnl_primitive_desc_t pd = NULL;
     dnn_primitive *p = calloc(1, sizeof *p);
     if (!p) return dnnl_out_of_memory;
-    dnn_conv_spec plain = {.sum = sum};
     int status;
     TRY_OR(describe(&a, 3, (long[]){count, m, k}, dnnl_f32, transposed ? dnnl_acb : dnnl_abc), done);
     TRY_OR(describe(&b, 3, (long[]){count, k, n}, dnnl_f32, dnnl_abc), done);
     TRY_OR(describe(&d, 3, (long[]){count, m, n}, dnnl_f32, dnnl_abc), done);
-    TRY_OR(attributes(&plain, &attr), done);
+    TRY_OR(dnnl_post_ops_create(&ops), done);
+    if (sum) TRY_OR(append_sum(ops, 1, dnnl_f32), done);
+    TRY_OR(attributes(ops, &attr), done);
 #if DNNL_VERSION_MAJOR >= 3
     TRY_OR(dnnl_matmul_primitive_desc_create(&pd, c->engine, a, b, NULL, d, attr), done);
 #else
@@ -299,10 +297,10 @@ int dnn_product_create(dnn_context *c, long count, long m, long k, long n, int t
     TRY_OR(finish(c, p, pd), done);
 done:
     forget(a), forget(b), forget(d);
-    return hand_over(status, p, attr, pd, out);
+    return hand_over(status, p, ops, attr, pd, out);
 }
 
-int dnn_conv_bind(dnn_primitive *p, void *src, void *weights, void *bias, void *dst, void *scratch, void *factors) {
+int dnn_bind(dnn_primitive *p, void *src, void *weights, void *bias, void *dst, void *scratch, void *factors) {
     void *handles[6] = {src, weights, dst, scratch, bias, factors};
     for (int i = 0; i < p->count; i++) TRY(dnnl_memory_set_data_handle(p->memory[i], handles[i]));
     return dnnl_success;

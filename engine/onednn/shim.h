@@ -1,5 +1,5 @@
-// The part of oneDNN that this engine uses: convolutions and the reordering of
-// their weights, behind one interface for the library's versions 2 and 3.
+// The part of oneDNN that this engine uses: convolutions and products of matrices,
+// behind one interface for the library's versions 2 and 3.
 #ifndef DESTSEG_SHIM_H
 #define DESTSEG_SHIM_H
 
@@ -58,11 +58,10 @@ typedef struct {
 int dnn_open(dnn_context **out);
 void dnn_close(dnn_context *c);
 
-// Creates a convolution whose operands dnn_conv_bind sets later: src and dst
-// are the activations or their gradients, weights the weights or theirs. What the
-// convolution does not have is NULL; with factors there is a bias, too.
+// Creates a convolution, whose operands dnn_bind sets later: src and dst are the
+// activations or their gradients, weights the weights or theirs. With factors there
+// is a bias, too.
 int dnn_conv_create(dnn_context *c, const dnn_conv_spec *s, dnn_primitive **out);
-int dnn_conv_bind(dnn_primitive *p, void *src, void *weights, void *bias, void *dst, void *scratch, void *factors);
 
 // Tells which layout a convolution has for its activations: DNN_PIXELS,
 // DNN_BLOCKS, or DNN_ANY for every other one.
@@ -74,11 +73,13 @@ int dnn_conv_layout(const dnn_primitive *p);
 // values. A layout that is not made of blocks gives dnnl_unimplemented.
 int dnn_weights_places(const dnn_primitive *conv, const dnn_conv_spec *s, long *places);
 
-// Creates count products of fp32 matrices, each m×k times k×n and row-major, that are the
-// source, the weights and the destination of dnn_conv_bind. Where it is transposed the first
-// one is k×m; where there is a sum the products are added to what is there.
+// Creates count products of fp32 matrices, src×weights = dst, each m×k times k×n and
+// row-major. Where it is transposed src is k×m; where there is a sum the products are
+// added to what is there.
 int dnn_product_create(dnn_context *c, long count, long m, long k, long n, int transposed, int sum, dnn_primitive **out);
 
+// Sets the operands of either. What it does not have is NULL.
+int dnn_bind(dnn_primitive *p, void *src, void *weights, void *bias, void *dst, void *scratch, void *factors);
 int dnn_execute(dnn_context *c, dnn_primitive *p);
 void dnn_destroy(dnn_primitive *p);
 

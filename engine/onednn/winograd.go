@@ -189,7 +189,7 @@ func (l *lowering) emitProduct(n *graph.Node, w winograd, primitive *C.dnn_primi
 // appendProduct is append for a product of tiles.
 func (p *program) appendProduct(list *C.ds_program, s step, scratch, work unsafe.Pointer) error {
 	o := s.product
-	status := C.dnn_conv_bind(s.primitive, p.address(o.source), p.address(o.weights), nil, p.address(o.target), scratch, nil)
+	status := C.dnn_bind(s.primitive, p.address(o.source), p.address(o.weights), nil, p.address(o.target), scratch, nil)
 	if err := check(status, "product"); err != nil {
 		return err
 	}
