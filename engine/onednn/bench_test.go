@@ -9,9 +9,30 @@ import (
 
 	"github.com/destseg/destseg/engine"
 	"github.com/destseg/destseg/graph"
-	"github.com/destseg/destseg/internal/golden"
 	"github.com/destseg/destseg/network"
 )
+
+// measure times runs of a graph on drawn numbers, after one that prepares what is frozen.
+func measure(b *testing.B, o engine.Options, g *graph.Graph) {
+	b.Helper()
+	p, err := open(b).Compile(g, o)
+	if errors.Is(err, engine.ErrUnsupported) {
+		b.Skip(err)
+	}
+	if err != nil {
+		b.Fatal(err)
+	}
+	defer p.Close()
+	draw(b, p, g)
+	if err := p.Run(); err != nil {
+		b.Fatal(err)
+	}
+	for b.Loop() {
+		if err := p.Run(); err != nil {
+			b.Fatal(err)
+		}
+	}
+}
 
 // BenchmarkRun measures a run of each graph; divide by the batch for the time
 // a picture takes.
@@ -39,34 +60,7 @@ func BenchmarkRun(b *testing.B) {
 				if precision == engine.Int8 {
 					g = quantized(b, c.batch, 256)
 				}
-				p, err := open(b).Compile(g, engine.Options{Precision: precision})
-				if errors.Is(err, engine.ErrUnsupported) {
-					b.Skip(err)
-				}
-				if err != nil {
-					b.Fatal(err)
-				}
-				defer p.Close()
-				for _, v := range g.Variables {
-					if err := p.Write(v.Name, golden.Draw(v.Name, v.Shapes[0])); err != nil {
-						b.Fatal(err)
-					}
-				}
-				for _, v := range g.Inputs {
-					if len(v.Shapes[0]) == 4 { // rates stay at 0
-						if err := p.Write(v.Name, golden.Draw(v.Name, v.Shapes[0])); err != nil {
-							b.Fatal(err)
-						}
-					}
-				}
-				if err := p.Run(); err != nil { // which prepares what is frozen
-					b.Fatal(err)
-				}
-				for b.Loop() {
-					if err := p.Run(); err != nil {
-						b.Fatal(err)
-					}
-				}
+				measure(b, engine.Options{Precision: precision}, g)
 				b.ReportMetric(float64(c.batch)*float64(b.N)/b.Elapsed().Seconds(), "pictures/s")
 			})
 		}
@@ -138,19 +132,7 @@ func BenchmarkKernel(b *testing.B) {
 						g.Output(fmt.Sprint("gradient ", i), v)
 					}
 				}
-				p, err := open(b).Compile(g, o)
-				if errors.Is(err, engine.ErrUnsupported) {
-					b.Skip(err)
-				}
-				if err != nil {
-					b.Fatal(err)
-				}
-				defer p.Close()
-				for b.Loop() {
-					if err := p.Run(); err != nil {
-						b.Fatal(err)
-					}
-				}
+				measure(b, o, g)
 			})
 		}
 	}

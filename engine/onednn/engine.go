@@ -21,11 +21,9 @@ import (
 )
 
 // New returns the engine.
-func New() (engine.Engine, error) { return dnn{}, nil }
+func New() (engine.Engine, error) { return dnn{tiling{chunk: chunkBytes}}, nil }
 
-type dnn struct {
-	tiled bool // every convolution that can be computed by tiles is, as tests want it
-}
+type dnn struct{ tiling tiling }
 
 // Name implements engine.Engine.
 func (dnn) Name() string {
@@ -62,7 +60,7 @@ func (d dnn) Compile(g *graph.Graph, o engine.Options) (engine.Program, error) {
 	p.call.run = p.executeHere
 	var err error
 	p.thread.do(func() {
-		err = p.compile(g, o.Constants, bf16, d.tiled, int(C.ds_thread_init(C.int(threads))))
+		err = p.compile(g, o.Constants, bf16, d.tiling, int(C.ds_thread_init(C.int(threads))))
 	})
 	if err != nil {
 		p.Close()

@@ -71,10 +71,10 @@ enum ds_kernel {
     // Weights in the layout of a convolution: element (o, i, k) lies at places[o] + places[O+i] + places[O+I+k].
     DS_PACK,          // p: w float row-major, packed, places; n: O I K² bytes to clear first
     DS_UNPACK,        // p: packed float, w float row-major, places; n: O I K²
-    // Winograd's convolutions: tiles of m×m results, T of them at a time from first on; (m+2)² matrices of tiles or weights.
-    DS_SOURCE_TILES,  // p: x, tiles float; n: first T N H W C ldx P Q margin dilation m
-    DS_GRADIENT_TILES, // p: dy, tiles float; n: first T N P Q O lddy P Q 0 dilation m
-    DS_TARGET_TILES,  // p: tiles float, bias or NULL, y; n: first T N P Q O ldy dilation m, whether to add to y; relu
+    // Winograd's convolutions: tiles of m×m results, T of them at a time from first on, but none from end on; (m+2)² matrices of tiles or weights.
+    DS_SOURCE_TILES,  // p: x, tiles float; n: first T end H W C ldx P Q margin dilation m
+    DS_GRADIENT_TILES, // p: dy, tiles float; n: first T end P Q O lddy P Q 0 dilation m
+    DS_TARGET_TILES,  // p: tiles float, bias or NULL, y; n: first T end P Q O ldy dilation m, whether to add to y; relu
     DS_FILTER_TILES,  // p: w float row-major, matrices I×O float; n: O I, whether they are turned for a gradient of x, m
     DS_FILTER_GRADIENT, // p: matrices I×O float, dw float row-major; n: O I m
     DS_SGD,           // p: w, gradient, momentum, rate; n: count; f: momentum, decay

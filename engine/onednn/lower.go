@@ -41,7 +41,7 @@ const maxChannels = 2048
 type lowering struct {
 	context *C.dnn_context
 	bf16    bool
-	tiled   bool // see dnn
+	tiling  tiling
 	graph   *graph.Graph
 	fusion  fusion
 

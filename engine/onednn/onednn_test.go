@@ -19,12 +19,14 @@ import (
 	"github.com/destseg/destseg/network"
 )
 
-var fp32 = engine.Options{Precision: engine.Float32, Threads: 2}
+var (
+	fp32 = engine.Options{Precision: engine.Float32, Threads: 2}
+	bf16 = engine.Options{Precision: engine.BFloat16, Threads: 2}
+)
 
-// inBF16 skips a test where oneDNN has no bf16, as on x86 without AVX-512.
+// inBF16 returns bf16, or skips a test where oneDNN has none, as on x86 without AVX-512.
 func inBF16(t testing.TB) engine.Options {
 	t.Helper()
-	o := engine.Options{Precision: engine.BFloat16, Threads: 2}
 	g := new(graph.Graph)
 	x, w := g.Input("x", 1, 16, 4, 4), g.Variable("w", 16, 16, 3, 3)
 	y := g.Conv(x, w, graph.Window{Stride: 1, Padding: 1, Dilation: 1})
@@ -34,7 +36,7 @@ func inBF16(t testing.TB) engine.Options {
 		t.Fatal(err)
 	}
 	g.Output("gradient", gradients[0])
-	p, err := open(t).Compile(g, o)
+	p, err := open(t).Compile(g, bf16)
 	if errors.Is(err, engine.ErrUnsupported) {
 		t.Skip(err)
 	}
@@ -42,7 +44,7 @@ func inBF16(t testing.TB) engine.Options {
 		t.Fatal(err)
 	}
 	p.Close()
-	return o
+	return bf16
 }
 
 func open(t testing.TB) engine.Engine {

@@ -16,7 +16,7 @@ typedef struct {
     ds_args args;
     long *places; // of packed weights, or NULL
     ds_part parts[3]; // around the primitive, if there are tiles
-    long tiles, chunk;
+    long tiles, group, chunk;
 } step;
 
 struct ds_program {
@@ -74,27 +74,30 @@ int ds_append_kernel(ds_program *p, int kernel, const ds_args *a, const long *pl
     return 0;
 }
 
-int ds_append_product(ds_program *p, dnn_primitive *product, const ds_part before[2], const ds_part *after, long tiles, long chunk) {
+int ds_append_product(ds_program *p, dnn_primitive *product, const ds_part before[2], const ds_part *after, long tiles, long group, long chunk) {
     step *s = append(p);
     if (!s) return dnnl_out_of_memory;
-    *s = (step){.primitive = product, .parts = {before[0], before[1], *after}, .tiles = tiles, .chunk = chunk};
+    *s = (step){.primitive = product, .parts = {before[0], before[1], *after}, .tiles = tiles, .group = group, .chunk = chunk};
     for (int i = 0; i < 3; i++) s->parts[i].args.threads = p->threads;
     return 0;
 }
 
-static void run_part(ds_part *part, long first, long chunk) {
+static void run_part(ds_part *part, long first, long chunk, long end) {
     if (part->kernel == DS_KERNELS) return;
-    part->args.n[0] = first, part->args.n[1] = chunk;
+    part->args.n[0] = first, part->args.n[1] = chunk, part->args.n[2] = end;
     ds_kernel_run(part->kernel, &part->args);
 }
 
 static int run_product(step *s, dnn_context *c) {
-    for (long first = 0; first < s->tiles; first += s->chunk) {
-        run_part(&s->parts[0], first, s->chunk);
-        run_part(&s->parts[1], first, s->chunk);
-        int status = dnn_execute(c, s->primitive);
-        if (status) return status;
-        run_part(&s->parts[2], first, s->chunk);
+    for (long group = 0; group < s->tiles; group += s->group) {
+        long end = group + s->group;
+        for (long first = group; first < end; first += s->chunk) {
+            run_part(&s->parts[0], first, s->chunk, end);
+            run_part(&s->parts[1], first, s->chunk, end);
+            int status = dnn_execute(c, s->primitive);
+            if (status) return status;
+            run_part(&s->parts[2], first, s->chunk, end);
+        }
     }
     return 0;
 }

@@ -45,12 +45,12 @@ type list struct {
 	count int
 }
 
-func (p *program) compile(g *graph.Graph, constants func(string, []float32) error, bf16, tiled bool, threads int) error {
+func (p *program) compile(g *graph.Graph, constants func(string, []float32) error, bf16 bool, tiling tiling, threads int) error {
 	if err := check(C.dnn_open(&p.context), "opening the engine"); err != nil {
 		return err
 	}
 	l := &lowering{
-		context: p.context, bf16: bf16, tiled: tiled, graph: g, fusion: newFusion(g, C.dnn_native_int8() != 0),
+		context: p.context, bf16: bf16, tiling: tiling, graph: g, fusion: newFusion(g, C.dnn_native_int8() != 0),
 		frozen: map[string]bool{}, baked: map[*graph.Node]bool{}, values: map[graph.Value]*tensor{}, converted: map[graph.Value]*tensor{}, outputs: map[string]*tensor{}, sums: map[windowed]*tensor{}, blocks: map[graph.Value]*tensor{},
 	}
 	if constants != nil {

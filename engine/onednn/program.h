@@ -21,16 +21,16 @@ int ds_thread_init(int threads);
 int ds_append_primitive(ds_program *p, dnn_primitive *primitive);
 int ds_append_kernel(ds_program *p, int kernel, const ds_args *a, const long *places, int count);
 
-// A ds_part is a kernel that does its share of so many tiles at a time, its first two
-// extents.
+// A ds_part is a kernel that does its share of a chunk of tiles: its first three extents
+// are the first one, how many there are, and where tiles end.
 typedef struct {
     int kernel; // DS_KERNELS for none
     ds_args args;
 } ds_part;
 
 // Appends a step that takes tiles through a product: for each chunk of them the parts
-// before it, the product, and the part after it.
-int ds_append_product(ds_program *p, dnn_primitive *product, const ds_part before[2], const ds_part *after, long tiles, long chunk);
+// before it, the product, and the part after it. Chunks begin anew in each group of tiles.
+int ds_append_product(ds_program *p, dnn_primitive *product, const ds_part before[2], const ds_part *after, long tiles, long group, long chunk);
 
 // Runs the steps from first up to but not including end, in order. Where
 // seconds is not NULL it has room for one value for each of them, to which the

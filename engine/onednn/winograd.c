@@ -137,15 +137,15 @@ BODY void locate(const grid *g, long tile, long dilation, long m, long *picture,
 // What both transforms of activations share: side×side numbers of each channel, the first
 // one margin rows and columns before the tile's.
 BODY void spread_tiles(args a, long lo, long hi, int bf, int m, int side, int gradient) {
-    long chunk = a->n[1], n = a->n[2], h = a->n[3], w = a->n[4], c = a->n[5], ld = a->n[6];
+    long chunk = a->n[1], end = a->n[2], h = a->n[3], w = a->n[4], c = a->n[5], ld = a->n[6];
     long p = a->n[7], q = a->n[8], margin = a->n[9], dilation = a->n[10];
     const grid g = grid_of(p, q, dilation, m);
     const int all = m + 2;
-    long tiles = n * g.phases_y * g.phases_x * g.rows * g.columns, plane = chunk * c;
+    long plane = chunk * c;
     float *to = a->p[1];
     for (long i = lo; i < hi; i++) {
         float *v = to + i * c;
-        if (a->n[0] + i >= tiles) { // of the last chunk
+        if (a->n[0] + i >= end) {
             for (int k = 0; k < all * all; k++) memset(v + k * plane, 0, c * sizeof *v);
             continue;
         }
@@ -199,12 +199,12 @@ SPREAD(source_tiles, 0)
 SPREAD(gradient_tiles, 1)
 
 BODY void join_tiles(args a, long lo, long hi, int bf, int m) {
-    long chunk = a->n[1], n = a->n[2], p = a->n[3], q = a->n[4], o = a->n[5], ld = a->n[6], dilation = a->n[7];
+    long chunk = a->n[1], end = a->n[2], p = a->n[3], q = a->n[4], o = a->n[5], ld = a->n[6], dilation = a->n[7];
     const grid g = grid_of(p, q, dilation, m);
     const int all = m + 2;
-    long tiles = n * g.phases_y * g.phases_x * g.rows * g.columns, plane = chunk * o;
+    long plane = chunk * o;
     const float *from = a->p[0], *bias = a->p[1];
-    for (long i = lo; i < MIN(hi, tiles - a->n[0]); i++) {
+    for (long i = lo; i < MIN(hi, end - a->n[0]); i++) {
         long picture, top, left;
         locate(&g, a->n[0] + i, dilation, m, &picture, &top, &left);
         long rows = MIN(m, (p - top + dilation - 1) / dilation), columns = MIN(m, (q - left + dilation - 1) / dilation);

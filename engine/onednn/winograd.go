@@ -18,6 +18,7 @@ type winograd struct {
 	spec  C.dnn_conv_spec
 	side  int // of a tile, in results
 	tiles int // in all pictures
+	group int // tiles in which chunks begin anew
 	chunk int // tiles that go through the product together
 }
 
@@ -26,14 +27,21 @@ type product struct {
 	source, weights, target *tensor
 	before                  []step
 	after                   *step
-	tiles, chunk            int
+	tiles, group, chunk     int
 }
 
-// What the numbers of a chunk take, about, in bytes: as much as stays in the processor's
-// caches, and more where each chunk adds to all of the sums for the gradient of weights.
+// A tiling says which convolutions are computed by tiles, and in what chunks.
+type tiling struct {
+	always bool // all that can be, and not just those that take less time
+	chunk  int  // bytes that the numbers of a chunk take, about
+}
+
 const (
-	chunkBytes    = 8 << 20
-	sumChunkBytes = 24 << 20
+	chunkBytes = 8 << 20 // what stays in the processor's caches
+	leastChunk = 32      // tiles, whatever they take
+	// Chunks are so many times as large where each adds to all of the sums for the gradient
+	// of weights.
+	sumChunks = 3
 )
 
 // winograd returns how to compute a convolution by products of tiles, if that takes less
@@ -43,7 +51,10 @@ const (
 // order of sums does to gradients. In fp32 the way forward has tiles of 2×2, and none where
 // something is trained: a loss that agrees with the vectors in 7 digits would do so in 6.
 func (l *lowering) winograd(s *C.dnn_conv_spec, frozen bool) (w winograd, ok bool) {
-	if s.kernel != 3 || s.stride != 1 || s.integer != 0 || s.c%C.DNN_BLOCK != 0 || s.o%C.DNN_BLOCK != 0 || C.dnn_tiles_bf16() != 0 && !l.tiled {
+	if s.kernel != 3 || s.stride != 1 || s.integer != 0 || s.c%C.DNN_BLOCK != 0 || s.o%C.DNN_BLOCK != 0 {
+		return w, false
+	}
+	if l.bf16 && hasAMX() && !l.tiling.always {
 		return w, false
 	}
 	w = winograd{spec: *s, side: 4}
@@ -62,17 +73,19 @@ func (l *lowering) winograd(s *C.dnn_conv_spec, frozen bool) (w winograd, ok boo
 	w.tiles = int(s.n) * each
 	pictures := int(s.n)
 	if inference {
-		pictures = 1 // what is found in one must not depend on what goes with it
+		// What is found in one must not depend on what goes with it, but the last digits of
+		// a product may depend on its size and on where in it a tile lies.
+		pictures = 1
 	}
-	tiles := pictures * each
+	w.group = pictures * each
 	places, channels, weights := w.places(), int(s.c+s.o), float64(s.c*s.o)
-	bytes := chunkBytes
+	bytes := l.tiling.chunk
 	if s.kind == C.DNN_BACKWARD_WEIGHTS {
-		bytes = sumChunkBytes
+		bytes *= sumChunks
 	}
-	chunks := (tiles-1)/max(bytes/(4*places*channels), 32) + 1
+	chunks := (w.group-1)/max(bytes/(4*places*channels), leastChunk) + 1
 	// Odd, lest the matrices of all places begin at the same line of a cache.
-	w.chunk = (tiles+chunks-1)/chunks | 1
+	w.chunk = (w.group+chunks-1)/chunks | 1
 
 	// In multiplications of fp32: what transforming a number takes, and transforming a
 	// weight and bringing it in.
@@ -85,9 +98,12 @@ func (l *lowering) winograd(s *C.dnn_conv_spec, frozen bool) (w winograd, ok boo
 	if frozen {
 		once = perFrozenWeight
 	}
-	own := float64(tiles)*(weights+perNumber*float64(channels)) + float64(once)*weights
-	return w, l.tiled || float64(places)*own < direct
+	own := float64(w.group)*(weights+perNumber*float64(channels)) + float64(once)*weights
+	return w, l.tiling.always || float64(places)*own < direct
 }
+
+// hasAMX reports whether the processor computes in bf16 sixteen times as fast as in fp32.
+func hasAMX() bool { return C.dnn_tiles_bf16() != 0 }
 
 // tapsInside is how many taps of all rows, or columns, of results fall into the source and
 // not into the padding, which a direct convolution leaves out.
@@ -123,7 +139,7 @@ func (w winograd) sourceTiles(x *tensor, height, width int) step {
 	}
 	return step{
 		kernel: C.DS_SOURCE_TILES, operands: []*tensor{x, w.matrices(w.chunk, x.channels())}, bf16: x.bf16,
-		extents: []int{0, 0, x.shape[0], x.shape[2], x.shape[3], x.channels(), x.ld, height, width, margin, int(w.spec.dilation), w.side},
+		extents: []int{0, 0, 0, x.shape[2], x.shape[3], x.channels(), x.ld, height, width, margin, int(w.spec.dilation), w.side},
 	}
 }
 
@@ -139,7 +155,7 @@ func (l *lowering) convolveTiles(n *graph.Node, w winograd, x, filter, bias, y *
 	results := w.matrices(w.chunk, to)
 	target := step{
 		kernel: C.DS_TARGET_TILES, operands: []*tensor{results, bias, y}, bf16: y.bf16, relu: w.spec.relu != 0,
-		extents: []int{0, 0, y.shape[0], y.shape[2], y.shape[3], to, y.ld, int(w.spec.dilation), w.side, int(w.spec.sum)},
+		extents: []int{0, 0, 0, y.shape[2], y.shape[3], to, y.ld, int(w.spec.dilation), w.side, int(w.spec.sum)},
 	}
 	l.emitProduct(n, w, p, product{source: source.operands[1], weights: filter, target: results, before: []step{source}, after: &target})
 	return nil
@@ -155,7 +171,7 @@ func (l *lowering) filterGradient(n *graph.Node, w winograd, x, dy, dw *tensor) 
 	source := w.sourceTiles(x, dy.shape[2], dy.shape[3])
 	gradient := step{
 		kernel: C.DS_GRADIENT_TILES, operands: []*tensor{dy, w.matrices(w.chunk, out)}, bf16: dy.bf16,
-		extents: []int{0, 0, dy.shape[0], dy.shape[2], dy.shape[3], out, dy.ld, dy.shape[2], dy.shape[3], 0, int(w.spec.dilation), w.side},
+		extents: []int{0, 0, 0, dy.shape[2], dy.shape[3], out, dy.ld, dy.shape[2], dy.shape[3], 0, int(w.spec.dilation), w.side},
 	}
 	sums := w.matrices(in, out)
 	l.emit(step{node: n, kernel: C.DS_ZERO, operands: []*tensor{sums}, extents: []int{sums.shape[0] * in, out, out}})
@@ -175,7 +191,7 @@ func (l *lowering) newProduct(w winograd, rows, inner, columns int, transposed, 
 }
 
 func (l *lowering) emitProduct(n *graph.Node, w winograd, primitive *C.dnn_primitive, p product) {
-	p.tiles, p.chunk = w.tiles, w.chunk
+	p.tiles, p.group, p.chunk = w.tiles, w.group, w.chunk
 	operands := []*tensor{p.source, p.weights, p.target}
 	for _, s := range p.before {
 		operands = append(operands, s.operands...)
@@ -201,6 +217,6 @@ func (p *program) appendProduct(list *C.ds_program, s step, scratch, work unsafe
 	if o.after != nil {
 		after = C.ds_part{kernel: o.after.kernel, args: p.args(*o.after, work)}
 	}
-	status = C.ds_append_product(list, s.primitive, &before[0], &after, C.long(o.tiles), C.long(o.chunk))
+	status = C.ds_append_product(list, s.primitive, &before[0], &after, C.long(o.tiles), C.long(o.group), C.long(o.chunk))
 	return check(status, s.node.Op.String())
 }
