@@ -112,10 +112,11 @@ type Profiler interface {
 	Steps() []Step
 	// Profile is Run, and returns the time that each of Steps took.
 	Profile() ([]time.Duration, error)
-	// Floor executes each convolution among Steps once by itself: with operands
-	// of its own in the layout that suits the library best, and nothing fused
-	// into it. It returns the time of each; all other steps have none. The sum
-	// is the time that no run can fall below without computing less.
+	// Floor executes each convolution among Steps once by itself and directly, that
+	// is tap by tap: with operands of its own in the layout that suits the library
+	// best, and nothing fused into it. It returns the time of each; all other steps
+	// have none. A run falls below the sum only where it takes fewer multiplications,
+	// as by tiles.
 	Floor() ([]time.Duration, error)
 }
 

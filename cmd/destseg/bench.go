@@ -47,10 +47,12 @@ func newBench(c *console) *cobra.Command {
 that prepares pictures for them, from DATA if it is given and from drawn parts
 else.
 
-Beside each time stands the floor: that of the convolutions alone, each by
+Beside each time stands the floor: that of direct convolutions alone, each by
 itself in the layout that suits the library best, measured in turns with it. What
 a run takes over that is the rest of the networks and the cost of putting them
-together.
+together. Convolutions by tiles (kernels "winograd" under --layers) take fewer
+multiplications: runs with them may fall below the floor, and then the two do not
+tell what the rest costs.
 
 Other work on the machine slows both. Let there be none.`,
 		Example: `  destseg bench
@@ -313,7 +315,7 @@ func formatResults(results []bench.Result) string {
 	return formatTable(table) + `
 median, p90, p99: of a call, from normalised pictures to maps or to an updated network
 pictures/s: in all calls together
-floor: the convolutions alone; over floor: median of the ratios of neighbouring calls
+floor: direct convolutions alone, which tiles undercut; over floor: median of the ratios of neighbouring calls
 memory: of the compiled networks; peak: of the whole process meanwhile
 
 `

@@ -42,7 +42,7 @@ enum ds_kernel {
     DS_COPY,          // as DS_RELU
     DS_CONVERT,       // as DS_COPY, from float to bf16 where bf, else back
     DS_ZERO,          // p: y; n: P C ldy
-    DS_MAXPOOL,       // p: x, y, place (bytes); n: N H W C P Q kernel stride padding dilation
+    DS_MAXPOOL,       // p: x, y, place or NULL (bytes, for kernels of up to 16×16); n: N H W C P Q kernel stride padding dilation
     DS_MAXPOOL_BACKWARD, // p: place, dy, dx; n: as DS_MAXPOOL
     DS_RESIZE,        // p: x, y; n: N H W P Q C ldx ldy (H×W to P×Q)
     DS_RESIZE_BACKWARD, // p: dy, dx; n: N H W P Q C lddy lddx

@@ -371,7 +371,7 @@ func (l *lowering) node(n *graph.Node) error {
 			return l.chain(&chain{norm: n}, v)
 		}
 	case graph.OpMaxPool, graph.OpMaxPoolBackward:
-		l.maxPool(n)
+		return l.maxPool(n)
 	case graph.OpResize, graph.OpResizeBackward:
 		l.resize(n)
 	case graph.OpMeanPool, graph.OpMeanPoolBackward:
@@ -477,7 +477,10 @@ func (l *lowering) elementwise(n *graph.Node, kernel C.int) {
 	})
 }
 
-func (l *lowering) maxPool(n *graph.Node) {
+// maxPoolKernel is the largest whose taps a byte counts.
+const maxPoolKernel = 16
+
+func (l *lowering) maxPool(n *graph.Node) error {
 	big, small := n.In[0].Shape(), n.Shapes[0]
 	var operands []*tensor
 	bf16 := false
@@ -485,6 +488,10 @@ func (l *lowering) maxPool(n *graph.Node) {
 		x, y := l.dense(n.In[0]), l.result(graph.Value{Node: n})
 		var place *tensor
 		if l.fusion.uses[graph.Value{Node: n, Index: 1}] > 0 {
+			if k := n.Window.Kernel; k > maxPoolKernel {
+				return fmt.Errorf("%w: a gradient by a kernel of %d×%d, more than %d×%d; the plain engine takes any",
+					engine.ErrUnsupported, k, k, maxPoolKernel, maxPoolKernel)
+			}
 			place = &tensor{buf: &buffer{bytes: small.Size()}, shape: small, pixel: true, ld: small[1]}
 			l.values[graph.Value{Node: n, Index: 1}] = place
 		}
@@ -503,6 +510,7 @@ func (l *lowering) maxPool(n *graph.Node) {
 		node: n, kernel: kernel, operands: operands, bf16: bf16,
 		extents: []int{big[0], big[2], big[3], big[1], small[2], small[3], w.Kernel, w.Stride, w.Padding, w.Dilation},
 	})
+	return nil
 }
 
 func (l *lowering) resize(n *graph.Node) {

@@ -6,8 +6,10 @@ import (
 	"errors"
 	"maps"
 	"os"
+	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/klauspost/cpuid/v2"
 
@@ -138,6 +140,38 @@ func TestSegmentationBF16(t *testing.T) {
 	})
 }
 
+// TestMaxPoolKernel takes gradients to the last pixel of the largest window, and no larger
+// window than that.
+func TestMaxPoolKernel(t *testing.T) {
+	pool := func(kernel int, training bool) *graph.Graph {
+		g := new(graph.Graph)
+		x := g.Variable("x", 1, 1, kernel, kernel)
+		loss := g.Sum(g.MaxPool(x, graph.Window{Kernel: kernel, Stride: 1, Dilation: 1}))
+		g.Output("loss", loss)
+		if training {
+			gradients, err := graph.Gradients(g, loss, []graph.Value{x})
+			if err != nil {
+				t.Fatal(err)
+			}
+			g.Output("gradient", gradients[0])
+		}
+		return g
+	}
+	compile(t, open(t), fp32, pool(17, false))
+	if _, err := open(t).Compile(pool(17, true), fp32); !errors.Is(err, engine.ErrUnsupported) {
+		t.Errorf("the gradient of a kernel of 17: error %v", err)
+	}
+	p := compile(t, open(t), fp32, pool(16, true))
+	x, gradient := make([]float32, 16*16), make([]float32, 16*16)
+	x[255] = 1
+	if err := errors.Join(p.Write("x", x), p.Run(), p.Read("gradient", gradient)); err != nil {
+		t.Fatal(err)
+	}
+	if !slices.Equal(gradient, x) {
+		t.Errorf("gradient %v", gradient)
+	}
+}
+
 func TestTooManyChannels(t *testing.T) {
 	g := new(graph.Graph)
 	g.Output("y", g.ReLU(g.Input("x", 1, 2049, 1, 2)))
@@ -152,71 +186,97 @@ func TestProfile(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, o := range []engine.Options{fp32, inBF16(t)} {
-		compiled, err := open(t).Compile(g, o)
+	t.Run("fp32", func(t *testing.T) { profile(t, g, fp32) })
+	t.Run("bf16", func(t *testing.T) { profile(t, g, inBF16(t)) })
+}
+
+func profile(t *testing.T, g *graph.Graph, o engine.Options) {
+	compiled, err := open(t).Compile(g, o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer compiled.Close()
+	p := compiled.(engine.Profiler)
+	for range 2 {
+		times, err := p.Profile()
 		if err != nil {
 			t.Fatal(err)
 		}
-		defer compiled.Close()
-		p := compiled.(engine.Profiler)
-		for range 2 {
-			times, err := p.Profile()
-			if err != nil {
-				t.Fatal(err)
+		floors, err := p.Floor()
+		if err != nil {
+			t.Fatal(err)
+		}
+		if len(times) != len(p.Steps()) || len(floors) != len(times) || p.Memory() <= 0 {
+			t.Fatalf("%d steps, %d times, %d floors, %d bytes", len(p.Steps()), len(times), len(floors), p.Memory())
+		}
+		kinds := map[graph.Op]int{}
+		for i, s := range p.Steps() {
+			if times[i] <= 0 || s.Kernel == "" || (s.Operations > 0) != (floors[i] > 0) {
+				t.Errorf("%+v took %v over a floor of %v", s, times[i], floors[i])
 			}
-			floors, err := p.Floor()
-			if err != nil {
-				t.Fatal(err)
-			}
-			if len(times) != len(p.Steps()) || len(floors) != len(times) || p.Memory() <= 0 {
-				t.Fatalf("%d steps, %d times, %d floors, %d bytes", len(p.Steps()), len(times), len(floors), p.Memory())
-			}
-			kinds := map[graph.Op]int{}
-			for i, s := range p.Steps() {
-				if times[i] <= 0 || s.Kernel == "" || (s.Operations > 0) != (floors[i] > 0) {
-					t.Errorf("%+v took %v over a floor of %v", s, times[i], floors[i])
-				}
-				if floors[i] > 0 {
-					kinds[s.Op]++
-					if s.Name == "" {
-						t.Errorf("%+v does not name its weights", s)
-					}
+			if floors[i] > 0 {
+				kinds[s.Op]++
+				if s.Name == "" {
+					t.Errorf("%+v does not name its weights", s)
 				}
 			}
-			// 15 convolutions of the teacher, 37 of the student, 11 of the
-			// segmentation network, whose last one is a product of vectors.
-			want := map[graph.Op]int{graph.OpConv: 65, graph.OpConvBackwardWeights: 11, graph.OpConvBackwardData: 9}
-			if !maps.Equal(kinds, want) {
-				t.Errorf("convolutions %v, want %v", kinds, want)
-			}
+		}
+		// 15 convolutions of the teacher, 37 of the student, 11 of the
+		// segmentation network, whose last one is a product of vectors.
+		want := map[graph.Op]int{graph.OpConv: 65, graph.OpConvBackwardWeights: 11, graph.OpConvBackwardData: 9}
+		if !maps.Equal(kinds, want) {
+			t.Errorf("convolutions %v, want %v", kinds, want)
 		}
 	}
 }
 
-// TestNoGrowth inspects a thousand times in a row.
-func TestNoGrowth(t *testing.T) {
-	g, err := network.Inference(network.Size{Batch: 1, Height: 32, Width: 32}, false)
-	if err != nil {
-		t.Fatal(err)
-	}
-	p, err := open(t).Compile(g, engine.Options{Threads: 1})
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer p.Close()
-	in, out := make([]float32, 3*32*32), make([]float32, 8*8)
-	inspect := func() {
-		if err := errors.Join(p.Write(network.Image, in), p.Run(), p.Read(network.Segmentation, out)); err != nil {
-			t.Fatal(err)
+// TestFloorOfNothing profiles a program without convolutions.
+func TestFloorOfNothing(t *testing.T) {
+	g := new(graph.Graph)
+	g.Output("y", g.ReLU(g.Input("x", 1, 2, 3, 3)))
+	p := compile(t, open(t), fp32, g).(engine.Profiler)
+	for range 2 {
+		floors, err := p.Floor()
+		if err != nil || !slices.Equal(floors, make([]time.Duration, len(p.Steps()))) {
+			t.Errorf("floors %v of %d steps, error %v", floors, len(p.Steps()), err)
 		}
 	}
-	inspect()
-	known := memory.StartPeak()
-	before := memory.Peak()
-	if allocations := testing.AllocsPerRun(1000, inspect); allocations != 0 {
-		t.Errorf("%v allocations a run", allocations)
-	}
-	if growth := memory.Peak() - before; known && growth > 1<<20 {
-		t.Errorf("1,000 runs took %d KiB more", growth>>10)
+}
+
+// TestNoGrowth inspects a thousand times in a row, and takes some steps of training by tiles.
+func TestNoGrowth(t *testing.T) {
+	size := network.Size{Batch: 1, Height: 32, Width: 32}
+	for _, c := range []struct {
+		name          string
+		engine        engine.Engine
+		runs, threads int
+		build         func() (*graph.Graph, error)
+	}{
+		{"inference", open(t), 1000, 1, func() (*graph.Graph, error) { return network.Inference(size, false) }},
+		{"training", onednn.NewTiled(), 10, 2, func() (*graph.Graph, error) { return network.SegmentationStep(size, network.Training{Momentum: 0.9}) }},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			g, err := c.build()
+			if err != nil {
+				t.Fatal(err)
+			}
+			p := compile(t, c.engine, engine.Options{Threads: c.threads}, g)
+			in, out := g.Inputs[0], g.Outputs[0]
+			pictures, result := make([]float32, in.Shapes[0].Size()), make([]float32, out.Value.Shape().Size())
+			run := func() {
+				if err := errors.Join(p.Write(in.Name, pictures), p.Run(), p.Read(out.Name, result)); err != nil {
+					t.Fatal(err)
+				}
+			}
+			run()
+			known := memory.StartPeak()
+			before := memory.Peak()
+			if allocations := testing.AllocsPerRun(c.runs, run); allocations != 0 {
+				t.Errorf("%v allocations a run", allocations)
+			}
+			if growth := memory.Peak() - before; known && growth > 1<<20 {
+				t.Errorf("%d runs took %d KiB more", c.runs, growth>>10)
+			}
+		})
 	}
 }

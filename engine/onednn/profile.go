@@ -10,6 +10,7 @@ import "C"
 import (
 	"fmt"
 	"math"
+	"slices"
 	"time"
 	"unsafe"
 
@@ -74,6 +75,10 @@ func (p *program) Floor() ([]time.Duration, error) {
 	if p.thread == nil {
 		return nil, engine.ErrClosed
 	}
+	times := make([]time.Duration, len(p.convs))
+	if !slices.ContainsFunc(p.convs, func(c *C.dnn_conv_spec) bool { return c != nil }) {
+		return times, nil
+	}
 	var seconds []C.double
 	var err error
 	p.thread.do(func() {
@@ -89,7 +94,6 @@ func (p *program) Floor() ([]time.Duration, error) {
 		return nil, err
 	}
 	alone := durations(seconds)
-	times := make([]time.Duration, len(p.convs))
 	at := 0
 	for i, c := range p.convs {
 		if c != nil {
@@ -108,7 +112,7 @@ func durations(seconds []C.double) []time.Duration {
 	return d
 }
 
-// A floor is the convolutions of a program, each by itself. All read the same
+// A floor is the convolutions of a program, each by itself and direct. All read the same
 // operands and none reads what another has written.
 type floor struct {
 	list       list

@@ -1,5 +1,5 @@
 // Package bench measures programs of an engine: how long a call takes, and how
-// near that is to the time which the convolutions alone would take.
+// near that is to the time which direct convolutions alone would take.
 package bench
 
 import (
@@ -76,9 +76,9 @@ type Result struct {
 
 	PicturesPerSecond float64 `json:"pictures_per_second"` // over all calls
 
-	// Floor is the median time of the convolutions alone, run after each call,
-	// and Ratio the median of time over floor of each pair. 0: the engine
-	// doesn't tell.
+	// Floor is the median time of direct convolutions alone, run after each call,
+	// and Ratio the median of time over floor of each pair. Convolutions by tiles
+	// undercut it. 0: the engine doesn't tell.
 	Floor float64 `json:"floor_seconds,omitempty"`
 	Ratio float64 `json:"ratio,omitempty"`
 
