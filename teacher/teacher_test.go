@@ -31,12 +31,14 @@ func TestBuiltin(t *testing.T) {
 	if err != nil || !reflect.DeepEqual(named, got) {
 		t.Errorf("by name it is another one: %v", err)
 	}
-	text, err := os.ReadFile("resnet18.safetensors")
-	if err != nil {
-		t.Fatal(err)
-	}
-	if digest := sha256.Sum256(text); got.Name != Builtin || got.Digest != hex.EncodeToString(digest[:]) {
+	if digest := sha256.Sum256(embedded); got.Name != Builtin || got.Digest != hex.EncodeToString(digest[:]) {
 		t.Errorf("name %q, digest %s", got.Name, got.Digest)
+	}
+	if text, err := os.ReadFile("../docs/teacher.md"); err != nil || !strings.Contains(string(text), "| SHA-256 | `"+got.Digest+"` |") {
+		t.Errorf("docs/teacher.md tells of another one (%v)", err)
+	}
+	if len(embedded) > 6e6 {
+		t.Errorf("it takes %d bytes", len(embedded))
 	}
 	count := 0
 	for _, tensor := range network.Tensors() {
