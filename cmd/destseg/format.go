@@ -84,6 +84,16 @@ func formatList(rows [][2]string) string {
 	return b.String()
 }
 
+// labelled makes rows of a list from lines of which only the first bears the label.
+func labelled(label string, lines []string) [][2]string {
+	var rows [][2]string
+	for _, line := range lines {
+		rows = append(rows, [2]string{label, line})
+		label = ""
+	}
+	return rows
+}
+
 // formatCount writes a number with its noun, in groups of three digits.
 func formatCount[N int | int64](n N, noun string) string {
 	if n != 1 {

@@ -32,8 +32,7 @@ func outputFile(path string) (string, error) {
 }
 
 // newFile checks, before any work, that a command that reads inputs can write a file at
-// path, and that there is none, unless it is to be replaced. It returns the path to
-// write and removes what a killed program has left beside it.
+// path, and vacates the place. It returns the path to write.
 func newFile(path string, force bool, inputs ...string) (string, error) {
 	path, err := outputFile(path)
 	if err != nil {
@@ -42,10 +41,16 @@ func newFile(path string, force bool, inputs ...string) (string, error) {
 	if err := keepInputs([]string{path}, inputs); err != nil {
 		return "", err
 	}
+	return path, vacate(path, force)
+}
+
+// vacate checks that there is no file at path, unless it is to be replaced, and removes
+// what a killed program has left beside it.
+func vacate(path string, force bool) error {
 	if _, err := os.Stat(path); err == nil && !force {
-		return "", fmt.Errorf("%s: there is a file already; --force replaces it, --output names another one", path)
+		return fmt.Errorf("%s: there is a file already; --force replaces it, --output names another one", path)
 	}
-	return path, wholefile.RemoveLeftovers(path)
+	return wholefile.RemoveLeftovers(path)
 }
 
 // outputFolder makes a folder and those above it, as far as they are missing,

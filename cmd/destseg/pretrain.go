@@ -152,17 +152,17 @@ func (o pretrainOptions) recipe() pretrain.Recipe {
 	return r
 }
 
-func (o pretrainOptions) run(ctx context.Context, c *console, paths []string) (err error) {
+func (o pretrainOptions) run(ctx context.Context, c *console, paths []string) error {
 	if o.weights != nil && len(o.weights) != len(paths) {
 		return wrongUsage("%d weights for %s", len(o.weights), formatCount(len(paths), "set"))
 	}
 	if err := o.place(); err != nil {
 		return err
 	}
-	if err := keepInputs([]string{o.checkpoint}, paths); err != nil {
+	if err := keepInputs([]string{o.checkpoint, o.output}, paths); err != nil {
 		return err
 	}
-	if o.output, err = newFile(o.output, o.force, paths...); err != nil {
+	if err := vacate(o.output, o.force); err != nil {
 		return err
 	}
 	e, err := destseg.NewEngine(o.engine)
@@ -275,18 +275,6 @@ func accuracies(v pretrain.Validation) []string {
 	return list
 }
 
-func accuracyRows(v pretrain.Validation) [][2]string {
-	var rows [][2]string
-	for i, a := range accuracies(v) {
-		label := ""
-		if i == 0 {
-			label = "accuracy"
-		}
-		rows = append(rows, [2]string{label, a})
-	}
-	return rows
-}
-
 func (o pretrainOptions) summary(result pretrain.Result) [][2]string {
 	r := result.Record
 	elapsed := time.Duration(r.Seconds * float64(time.Second))
@@ -296,7 +284,7 @@ func (o pretrainOptions) summary(result pretrain.Result) [][2]string {
 		{"time", formatTime(elapsed)},
 		{"waiting", fmt.Sprintf("%.1f %% of the time for crops", 100*result.Waited.Seconds()/elapsed.Seconds())},
 	}
-	rows = append(rows, accuracyRows(r.Validation)...)
+	rows = append(rows, labelled("accuracy", accuracies(r.Validation))...)
 	if peak := memory.Peak(); peak > 0 {
 		rows = append(rows, [2]string{"memory", formatBytes(peak) + " at most"})
 	}

@@ -127,13 +127,13 @@ func (o teacherInfoOptions) rows(d teacher.Description) [][2]string {
 	if d.Teacher.Count == 0 {
 		return rows
 	}
-	rows = append(rows, namedRows("missing", d.Missing)...)
+	rows = append(rows, labelled("missing", firstNames(d.Missing))...)
 	var misshapen []string
 	for _, m := range d.Misshapen {
 		misshapen = append(misshapen, m.String())
 	}
-	rows = append(rows, namedRows("misshapen", misshapen)...)
-	return append(rows, namedRows("foreign", d.Foreign)...)
+	rows = append(rows, labelled("misshapen", firstNames(misshapen))...)
+	return append(rows, labelled("foreign", firstNames(d.Foreign))...)
 }
 
 // pretrainedRows tells how a teacher was trained, if its file says so.
@@ -151,15 +151,13 @@ func pretrainedRows(d teacher.Description) [][2]string {
 	}
 	rows := [][2]string{{"trained", fmt.Sprintf("%s of %s at %s pixels, in %s",
 		formatCount(r.Recipe.Steps(), "step"), formatCount(r.Recipe.Batch, "crop"), strings.Join(sizes, ", "), r.Precision)}}
-	for i, s := range r.Sets {
-		label := ""
-		if i == 0 {
-			label = "on"
-		}
-		rows = append(rows, [2]string{label, fmt.Sprintf("%s: %s of %d classes, %s in each step",
-			s.Name, formatCount(s.Pictures, "picture"), len(s.Classes), formatCount(s.Crops, "crop"))})
+	var sets []string
+	for _, s := range r.Sets {
+		sets = append(sets, fmt.Sprintf("%s: %s of %d classes, %s in each step",
+			s.Name, formatCount(s.Pictures, "picture"), len(s.Classes), formatCount(s.Crops, "crop")))
 	}
-	return append(rows, accuracyRows(r.Validation)...)
+	rows = append(rows, labelled("on", sets)...)
+	return append(rows, labelled("accuracy", accuracies(r.Validation))...)
 }
 
 // formatFit tells whether a teacher can be used, and in short why not.
@@ -238,17 +236,12 @@ func formatUnused(d teacher.Description) string {
 	return strings.Join(parts, ", ")
 }
 
-// namedRows lists names one a line, the first ones of many.
-func namedRows(label string, names []string) [][2]string {
+// firstNames is the names that a list shows, the first ones of many.
+func firstNames(names []string) []string {
 	const most = 20
-	var rows [][2]string
-	for i, name := range names {
-		if i == most {
-			rows = append(rows, [2]string{label, fmt.Sprintf("and %d more; --json names all", len(names)-most)})
-			break
-		}
-		rows = append(rows, [2]string{label, name})
-		label = ""
+	if len(names) <= most {
+		return names
 	}
-	return rows
+	rest := fmt.Sprintf("and %d more; --json names all", len(names)-most)
+	return append(slices.Clone(names[:most]), rest)
 }

@@ -150,10 +150,6 @@ static int operand_of(dnn_context *c, dnn_primitive *p, int arg, const_desc_ptr 
     return dnnl_success;
 }
 
-static int operand(dnn_context *c, dnn_primitive *p, dnnl_primitive_desc_t pd, int arg) {
-    return operand_of(c, p, arg, dnnl_primitive_desc_query_md(pd, dnnl_query_exec_arg_md, arg));
-}
-
 static int factors_operand(dnn_context *c, dnn_primitive *p, const dnn_conv_spec *s) {
     dnnl_memory_desc_t d;
     TRY(describe_factors(&d, s));
@@ -166,18 +162,36 @@ static int factors_operand(dnn_context *c, dnn_primitive *p, const dnn_conv_spec
     return status;
 }
 
+// A making is a primitive that is not done yet, and what it is made from.
+typedef struct {
+    dnn_primitive *p;
+    dnnl_post_ops_t ops;
+    dnnl_primitive_attr_t attr;
+    dnnl_primitive_desc_t pd;
+} making;
+
+static int begin(making *m) {
+    memset(m, 0, sizeof *m);
+    m->p = calloc(1, sizeof *m->p);
+    return m->p ? dnnl_post_ops_create(&m->ops) : dnnl_out_of_memory;
+}
+
+static int operand(dnn_context *c, making *m, int arg) {
+    return operand_of(c, m->p, arg, dnnl_primitive_desc_query_md(m->pd, dnnl_query_exec_arg_md, arg));
+}
+
 static size_t size_of(dnnl_primitive_desc_t pd, int arg) {
     return dnnl_memory_desc_get_size(dnnl_primitive_desc_query_md(pd, dnnl_query_exec_arg_md, arg));
 }
 
-static int finish(dnn_context *c, dnn_primitive *p, dnnl_primitive_desc_t pd) {
-    const_desc_ptr d = dnnl_primitive_desc_query_md(pd, dnnl_query_scratchpad_md, 0);
-    p->scratch_size = dnnl_memory_desc_get_size(d);
-    TRY(operand(c, p, pd, DNNL_ARG_SCRATCHPAD));
+static int finish(dnn_context *c, making *m) {
+    const_desc_ptr d = dnnl_primitive_desc_query_md(m->pd, dnnl_query_scratchpad_md, 0);
+    m->p->scratch_size = dnnl_memory_desc_get_size(d);
+    TRY(operand(c, m, DNNL_ARG_SCRATCHPAD));
     const char *info = NULL;
-    if (dnnl_primitive_desc_query(pd, dnnl_query_impl_info_str, 0, &info) == dnnl_success && info)
-        strncpy(p->implementation, info, sizeof p->implementation - 1);
-    return dnnl_primitive_create(&p->primitive, pd);
+    if (dnnl_primitive_desc_query(m->pd, dnnl_query_impl_info_str, 0, &info) == dnnl_success && info)
+        strncpy(m->p->implementation, info, sizeof m->p->implementation - 1);
+    return dnnl_primitive_create(&m->p->primitive, m->pd);
 }
 
 static int conv_desc(dnn_context *c, const dnn_conv_spec *s, dnnl_memory_desc_t x, dnnl_memory_desc_t w,
@@ -221,14 +235,14 @@ done:
 }
 
 // Ends the making of a primitive, well or not.
-static int hand_over(int status, dnn_primitive *p, dnnl_post_ops_t ops, dnnl_primitive_attr_t attr, dnnl_primitive_desc_t pd, dnn_primitive **out) {
-    if (ops) dnnl_post_ops_destroy(ops);
-    if (attr) dnnl_primitive_attr_destroy(attr);
-    if (pd) dnnl_primitive_desc_destroy(pd);
+static int hand_over(making *m, int status, dnn_primitive **out) {
+    if (m->ops) dnnl_post_ops_destroy(m->ops);
+    if (m->attr) dnnl_primitive_attr_destroy(m->attr);
+    if (m->pd) dnnl_primitive_desc_destroy(m->pd);
     if (status == dnnl_success)
-        *out = p;
+        *out = m->p;
     else
-        dnn_destroy(p);
+        dnn_destroy(m->p);
     return status;
 }
 
@@ -237,67 +251,59 @@ int dnn_conv_create(dnn_context *c, const dnn_conv_spec *s, dnn_primitive **out)
     long xs[4] = {s->n, s->c, s->h, s->w}, ws[4] = {s->o, s->c, s->kernel, s->kernel}, ys[4] = {s->n, s->o, s->p, s->q};
     dnnl_memory_desc_t x, w, dw, b, y;
     memset(&x, 0, sizeof x), memset(&w, 0, sizeof w), memset(&dw, 0, sizeof dw), memset(&b, 0, sizeof b), memset(&y, 0, sizeof y);
-    dnnl_post_ops_t ops = NULL;
-    dnnl_primitive_attr_t attr = NULL;
-    dnnl_primitive_desc_t pd = NULL;
-    dnn_primitive *p = calloc(1, sizeof *p);
-    if (!p) return dnnl_out_of_memory;
+    making m;
     int status;
+    TRY_OR(begin(&m), done);
     dnnl_format_tag_t layout = (dnnl_format_tag_t[]){dnnl_nhwc, dnnl_nChw16c, dnnl_format_tag_any}[s->layout];
     TRY_OR(describe(&x, 4, xs, s->integer ? dnnl_u8 : type, layout), done);
     TRY_OR(describe(&y, 4, ys, type_of(s, s->dst), layout), done);
     TRY_OR(describe(&w, 4, ws, s->integer ? dnnl_s8 : type, dnnl_format_tag_any), done);
     TRY_OR(describe(&dw, 4, ws, dnnl_f32, dnnl_format_tag_any), done);
     TRY_OR(describe(&b, 1, &s->o, dnnl_f32, dnnl_x), done);
-    TRY_OR(dnnl_post_ops_create(&ops), done);
-    if (s->kind == DNN_FORWARD) TRY_OR(append_operations(ops, s), done);
-    TRY_OR(attributes(ops, &attr), done);
-    TRY_OR(conv_desc(c, s, x, w, dw, b, y, attr, &pd), done);
+    if (s->kind == DNN_FORWARD) TRY_OR(append_operations(m.ops, s), done);
+    TRY_OR(attributes(m.ops, &m.attr), done);
+    TRY_OR(conv_desc(c, s, x, w, dw, b, y, m.attr, &m.pd), done);
 
     int src = s->kind == DNN_BACKWARD_DATA ? DNNL_ARG_DIFF_SRC : DNNL_ARG_SRC;
     int weights = s->kind == DNN_BACKWARD_WEIGHTS ? DNNL_ARG_DIFF_WEIGHTS : DNNL_ARG_WEIGHTS;
     int dst = s->kind == DNN_FORWARD ? DNNL_ARG_DST : DNNL_ARG_DIFF_DST;
-    TRY_OR(operand(c, p, pd, src), done);
-    TRY_OR(operand(c, p, pd, weights), done);
-    TRY_OR(operand(c, p, pd, dst), done);
-    TRY_OR(finish(c, p, pd), done);
-    p->src_size = size_of(pd, src), p->weights_size = size_of(pd, weights), p->dst_size = size_of(pd, dst);
-    if (s->bias) TRY_OR(operand(c, p, pd, DNNL_ARG_BIAS), done);
-    if (s->factors) TRY_OR(factors_operand(c, p, s), done);
+    TRY_OR(operand(c, &m, src), done);
+    TRY_OR(operand(c, &m, weights), done);
+    TRY_OR(operand(c, &m, dst), done);
+    TRY_OR(finish(c, &m), done);
+    m.p->src_size = size_of(m.pd, src), m.p->weights_size = size_of(m.pd, weights), m.p->dst_size = size_of(m.pd, dst);
+    if (s->bias) TRY_OR(operand(c, &m, DNNL_ARG_BIAS), done);
+    if (s->factors) TRY_OR(factors_operand(c, m.p, s), done);
 done:
     forget(x), forget(w), forget(dw), forget(b), forget(y);
-    return hand_over(status, p, ops, attr, pd, out);
+    return hand_over(&m, status, out);
 }
 
-int dnn_product_create(dnn_context *c, long count, long m, long k, long n, int transposed, int sum, dnn_primitive **out) {
+int dnn_product_create(dnn_context *c, long count, long rows, long inner, long columns, int transposed, int sum, dnn_primitive **out) {
     dnnl_memory_desc_t a, b, d;
     memset(&a, 0, sizeof a), memset(&b, 0, sizeof b), memset(&d, 0, sizeof d);
-    dnnl_post_ops_t ops = NULL;
-    dnnl_primitive_attr_t attr = NULL;
-    dnnl_primitive_desc_t pd = NULL;
-    dnn_primitive *p = calloc(1, sizeof *p);
-    if (!p) return dnnl_out_of_memory;
+    making m;
     int status;
-    TRY_OR(describe(&a, 3, (long[]){count, m, k}, dnnl_f32, transposed ? dnnl_acb : dnnl_abc), done);
-    TRY_OR(describe(&b, 3, (long[]){count, k, n}, dnnl_f32, dnnl_abc), done);
-    TRY_OR(describe(&d, 3, (long[]){count, m, n}, dnnl_f32, dnnl_abc), done);
-    TRY_OR(dnnl_post_ops_create(&ops), done);
-    if (sum) TRY_OR(append_sum(ops, 1, dnnl_f32), done);
-    TRY_OR(attributes(ops, &attr), done);
+    TRY_OR(begin(&m), done);
+    TRY_OR(describe(&a, 3, (long[]){count, rows, inner}, dnnl_f32, transposed ? dnnl_acb : dnnl_abc), done);
+    TRY_OR(describe(&b, 3, (long[]){count, inner, columns}, dnnl_f32, dnnl_abc), done);
+    TRY_OR(describe(&d, 3, (long[]){count, rows, columns}, dnnl_f32, dnnl_abc), done);
+    if (sum) TRY_OR(append_sum(m.ops, 1, dnnl_f32), done);
+    TRY_OR(attributes(m.ops, &m.attr), done);
 #if DNNL_VERSION_MAJOR >= 3
-    TRY_OR(dnnl_matmul_primitive_desc_create(&pd, c->engine, a, b, NULL, d, attr), done);
+    TRY_OR(dnnl_matmul_primitive_desc_create(&m.pd, c->engine, a, b, NULL, d, m.attr), done);
 #else
     dnnl_matmul_desc_t desc;
     TRY_OR(dnnl_matmul_desc_init(&desc, &a, &b, NULL, &d), done);
-    TRY_OR(dnnl_primitive_desc_create(&pd, &desc, attr, c->engine, NULL), done);
+    TRY_OR(dnnl_primitive_desc_create(&m.pd, &desc, m.attr, c->engine, NULL), done);
 #endif
-    TRY_OR(operand(c, p, pd, DNNL_ARG_SRC), done);
-    TRY_OR(operand(c, p, pd, DNNL_ARG_WEIGHTS), done);
-    TRY_OR(operand(c, p, pd, DNNL_ARG_DST), done);
-    TRY_OR(finish(c, p, pd), done);
+    TRY_OR(operand(c, &m, DNNL_ARG_SRC), done);
+    TRY_OR(operand(c, &m, DNNL_ARG_WEIGHTS), done);
+    TRY_OR(operand(c, &m, DNNL_ARG_DST), done);
+    TRY_OR(finish(c, &m), done);
 done:
     forget(a), forget(b), forget(d);
-    return hand_over(status, p, ops, attr, pd, out);
+    return hand_over(&m, status, out);
 }
 
 int dnn_bind(dnn_primitive *p, void *src, void *weights, void *bias, void *dst, void *scratch, void *factors) {

@@ -73,10 +73,10 @@ int dnn_conv_layout(const dnn_primitive *p);
 // values. A layout that is not made of blocks gives dnnl_unimplemented.
 int dnn_weights_places(const dnn_primitive *conv, const dnn_conv_spec *s, long *places);
 
-// Creates count products of fp32 matrices, src×weights = dst, each m×k times k×n and
-// row-major. Where it is transposed src is k×m; where there is a sum the products are
-// added to what is there.
-int dnn_product_create(dnn_context *c, long count, long m, long k, long n, int transposed, int sum, dnn_primitive **out);
+// Creates count products of fp32 matrices, src×weights = dst, each rows×inner times
+// inner×columns and row-major. Where it is transposed src is inner×rows; where there is
+// a sum the products are added to what is there.
+int dnn_product_create(dnn_context *c, long count, long rows, long inner, long columns, int transposed, int sum, dnn_primitive **out);
 
 // Sets the operands of either. What it does not have is NULL.
 int dnn_bind(dnn_primitive *p, void *src, void *weights, void *bias, void *dst, void *scratch, void *factors);

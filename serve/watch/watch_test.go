@@ -162,6 +162,17 @@ func put(t testing.TB, dir, path string, data []byte) {
 	}
 }
 
+// putStat is put and tells of the file.
+func putStat(t testing.TB, dir, path string, data []byte) os.FileInfo {
+	t.Helper()
+	put(t, dir, path, data)
+	info, err := os.Stat(filepath.Join(dir, path))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return info
+}
+
 // eventually waits until something is so.
 func eventually(t *testing.T, what string, so func() bool) {
 	t.Helper()
@@ -394,11 +405,7 @@ func TestResultsRemember(t *testing.T) {
 func TestResultOfOthers(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
-	put(t, dir, "x.png", drawing(t, good))
-	info, err := os.Stat(filepath.Join(dir, "x.png"))
-	if err != nil {
-		t.Fatal(err)
-	}
+	info := putStat(t, dir, "x.png", drawing(t, good))
 	put(t, dir, "y.prepared", nil)
 	forged := Result{ID: "../../y", Picture: "x.png", Bytes: info.Size(), Modified: info.ModTime()}
 	if err := forged.write(filepath.Join(dir, "x.png")); err != nil {
@@ -418,11 +425,7 @@ func TestResultOfOthers(t *testing.T) {
 func TestMoveLater(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
-	put(t, dir, "x.png", drawing(t, good))
-	info, err := os.Stat(filepath.Join(dir, "x.png"))
-	if err != nil {
-		t.Fatal(err)
-	}
+	info := putStat(t, dir, "x.png", drawing(t, good))
 	state := filepath.Join(dir, ".destseg")
 	if err := os.Mkdir(state, 0o777); err != nil {
 		t.Fatal(err)

@@ -93,6 +93,7 @@ func Run(ctx context.Context, c Config) (Result, error) {
 	if err != nil {
 		return Result{}, err
 	}
+	run.State = p.initial()
 	reached, err := training.Run(ctx, run)
 	if errors.Is(err, ErrDiverged) {
 		err = fmt.Errorf("%w; begin anew with a lower rate, or fp32", err)
@@ -263,6 +264,16 @@ func (id identity) Differences(saved []byte) (string, error) {
 	return strings.Join(append(list, training.Differing(its, id)...), "; "), nil
 }
 
+// initial draws all tensors, each from a source of its own.
+func (p *pretraining) initial() training.Tensors {
+	state := training.Tensors{}
+	for i, t := range network.ClassifierTensors(p.classes) {
+		state[t.Name] = t.Initial(rand.New(rand.NewPCG(p.Recipe.Seed, ^uint64(i))))
+	}
+	return state
+}
+
+// training is a run but for what its variables start with.
 func (p *pretraining) training(start time.Time) (training.Config, error) {
 	precision, err := engine.PrecisionInForce(p.Engine, p.Options)
 	if err != nil {
@@ -273,12 +284,11 @@ func (p *pretraining) training(start time.Time) (training.Config, error) {
 		id.Sources = append(id.Sources, sourceDigest{s.Name(), s.digest.String()})
 	}
 	c := training.Config{
-		Engine: p.Engine, Options: p.Options, State: training.Tensors{}, Kept: map[string]int{}, Average: p.Recipe.Average,
+		Engine: p.Engine, Options: p.Options, Kept: map[string]int{}, Average: p.Recipe.Average,
 		Checkpoint: p.Checkpoint, Kind: checkpointKind, Identity: id, Fresh: p.Fresh, Every: p.Every, Start: start,
 		Rest: p.validated,
 	}
-	for i, t := range network.ClassifierTensors(p.classes) {
-		c.State[t.Name] = t.Initial(rand.New(rand.NewPCG(p.Recipe.Seed, ^uint64(i))))
+	for _, t := range network.ClassifierTensors(p.classes) {
 		c.Kept[t.Name] = t.Shape.Size()
 	}
 	before := make([]int, len(p.Recipe.Phases))
