@@ -62,9 +62,9 @@
 //
 // # Engines
 //
-// The arithmetic is done by an engine: oneDNN where the build has cgo, in fp32
-// or bf16, else portable Go in fp32, which is slow. See [NewEngine],
-// [WithEngine], [WithPrecision].
+// The arithmetic is done by an engine: oneDNN where the build has cgo, in fp32,
+// bf16 or, for a detector that was quantized, int8, else portable Go in fp32,
+// which is slow. See [NewEngine], [WithEngine], [WithPrecision].
 //
 // Training is in package train, teachers are in package teacher.
 package destseg

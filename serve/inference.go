@@ -43,15 +43,12 @@ func (s *Server) describeInference() {
 	s.mux.Handle("/v2/health/", h)
 	protected := func(w http.ResponseWriter, r *http.Request) {
 		if p := s.config.Tokens.authorize(r, Read); p != nil {
-			challenge(w, p)
-			oip.WriteError(w, p.Status, p.Detail)
+			deny(w, r, p)
 			return
 		}
 		release, err := s.reserve(r)
 		if err != nil {
-			p := problemOf(passOver(r, err))
-			w.Header().Set("Retry-After", p.GetHeaders().Get("Retry-After"))
-			oip.WriteError(w, p.Status, p.Detail)
+			problemOf(passOver(r, err)).write(w, r)
 			return
 		}
 		defer release()
@@ -63,6 +60,11 @@ func (s *Server) describeInference() {
 	}
 	s.mux.HandleFunc("/v2", protected)
 	s.mux.HandleFunc("/v2/", protected)
+}
+
+// asksInference reports whether a request is one of the protocol.
+func asksInference(r *http.Request) bool {
+	return r.URL.Path == "/v2" || strings.HasPrefix(r.URL.Path, "/v2/")
 }
 
 // NewGRPC returns the Open Inference Protocol over gRPC, for the same detectors, tokens and

@@ -214,7 +214,8 @@ func TestInference(t *testing.T) {
 			{"screw", strings.Repeat(" ", 1<<20+1), 413, "at most 1048576"},
 		} {
 			code, _, value := ask("POST", "/v2/models/"+c.path+"/infer", c.body, token)
-			if text := fmt.Sprint(value); code != c.status || !strings.Contains(text, c.want) || strings.Contains(text, folder) {
+			told, _ := value.(map[string]any)
+			if text := fmt.Sprint(told["error"]); code != c.status || len(told) != 1 || !strings.Contains(text, c.want) || strings.Contains(text, folder) {
 				t.Errorf("%s: %d %v; want %d, %q", c.path, code, value, c.status, c.want)
 			}
 		}

@@ -17,6 +17,7 @@ import (
 	"github.com/destseg/destseg/picture"
 	"github.com/destseg/destseg/serve/api"
 	"github.com/destseg/destseg/serve/host"
+	"github.com/destseg/destseg/serve/oip"
 )
 
 // A problem is what a client reads about an error.
@@ -50,11 +51,15 @@ func (p *problem) ContentType(string) string { return api.ProblemType }
 // Unwrap returns what the client does not read.
 func (p *problem) Unwrap() error { return p.cause }
 
-// write answers a request with the problem.
+// write answers a request with the problem, or with what the inference protocol has for one.
 func (p *problem) write(w http.ResponseWriter, r *http.Request) {
 	p.Instance = requestID(r.Context())
 	for name, values := range p.GetHeaders() {
 		w.Header()[name] = values
+	}
+	if asksInference(r) {
+		oip.WriteError(w, p.Status, p.Detail)
+		return
 	}
 	w.Header().Set("Content-Type", api.ProblemType)
 	w.WriteHeader(p.Status)

@@ -82,7 +82,7 @@ func (s *Server) Metrics() prometheus.Registerer { return s.metrics.registry }
 func (s *Server) Handle(pattern string, right Right, h http.Handler) {
 	s.mux.HandleFunc(pattern, func(w http.ResponseWriter, r *http.Request) {
 		if p := s.config.Tokens.authorize(r, right); p != nil {
-			s.deny(w, r, p)
+			deny(w, r, p)
 			return
 		}
 		h.ServeHTTP(w, r)
@@ -124,7 +124,7 @@ func (s *Server) operation(right Right, o huma.Operation) huma.Operation {
 	o.Middlewares = huma.Middlewares{func(ctx huma.Context, next func(huma.Context)) {
 		r, w := humago.Unwrap(ctx)
 		if p := s.config.Tokens.authorize(r, right); p != nil {
-			s.deny(w, r, p)
+			deny(w, r, p)
 			return
 		}
 		next(ctx)
@@ -151,18 +151,13 @@ func (s *Server) problem(ctx context.Context, err error) *problem {
 	return p
 }
 
-// deny refuses a request for its token.
-func (s *Server) deny(w http.ResponseWriter, r *http.Request, p *problem) {
-	challenge(w, p)
-	p.write(w, r)
-}
-
-// challenge says how to send the token that is lacking.
-func challenge(w http.ResponseWriter, p *problem) {
+// deny refuses a request for its token, and says how to send the one that is lacking.
+func deny(w http.ResponseWriter, r *http.Request, p *problem) {
 	if p.Status == http.StatusUnauthorized {
 		w.Header().Add("WWW-Authenticate", `Bearer realm="destseg"`)
 		w.Header().Add("WWW-Authenticate", `Basic realm="destseg: any name, and a token as the password", charset="UTF-8"`)
 	}
+	p.write(w, r)
 }
 
 func healthy(w http.ResponseWriter, _ *http.Request) { fmt.Fprintln(w, "ok") }
