@@ -29,23 +29,28 @@ func requestID(ctx context.Context) string {
 	return id
 }
 
-// observed names a request, and counts and logs how it was answered.
+// observed names a request, and counts and logs how it was answered. The request has a share
+// of the memory for answers.
 func (s *Server) observed(h http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		start := time.Now()
 		id := rand.Text()
 		w.Header().Set("X-Request-Id", id)
 		w.Header().Set("X-Content-Type-Options", "nosniff")
-		r = r.WithContext(context.WithValue(r.Context(), requestKey{}, id))
+		ctx, release := s.service.sharing(context.WithValue(r.Context(), requestKey{}, id))
+		defer release()
+		r = r.WithContext(ctx)
 		answer := &answer{ResponseWriter: w, status: http.StatusOK}
+		defer func() { // also where the answer was broken off
+			s.metrics.answered(r.Pattern, answer.status)
+			level := slog.LevelDebug
+			if answer.status >= http.StatusInternalServerError {
+				level = slog.LevelWarn
+			}
+			s.config.Log.Log(r.Context(), level, "request", "id", id, "from", r.RemoteAddr, "method", r.Method, "path", r.URL.Path,
+				"status", answer.status, "bytes", answer.bytes, "milliseconds", milliseconds(time.Since(start)))
+		}()
 		h.ServeHTTP(answer, r)
-		s.metrics.answered(r.Pattern, answer.status)
-		level := slog.LevelDebug
-		if answer.status >= http.StatusInternalServerError {
-			level = slog.LevelWarn
-		}
-		s.config.Log.Log(r.Context(), level, "request", "id", id, "from", r.RemoteAddr, "method", r.Method, "path", r.URL.Path,
-			"status", answer.status, "bytes", answer.bytes, "milliseconds", milliseconds(time.Since(start)))
 	})
 }
 

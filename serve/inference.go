@@ -33,7 +33,9 @@ func (s *Server) models() oip.Models {
 
 // inferenceOptions are those of both ways to speak the protocol.
 func (s *Server) inferenceOptions() oip.Options {
-	return oip.Options{Name: "destseg", Version: destseg.Version(), MaxRequestBytes: int(s.config.Limits.Body), Log: s.config.Log}
+	return oip.Options{
+		Name: "destseg", Version: destseg.Version(), MaxRequestBytes: int(s.config.Limits.Body), Room: s.service.room, Log: s.config.Log,
+	}
 }
 
 // describeInference adds the protocol's routes.
@@ -73,6 +75,7 @@ func (s *Server) NewGRPC(secure *tls.Config) *oip.GRPCServer {
 	o := oip.GRPCOptions{
 		Options: s.inferenceOptions(), Receive: s.config.Limits.Receive, Timeout: s.config.Limits.Answer,
 		MaxCalls: s.config.Host.Stats().Places, MaxBytes: s.config.Limits.Bodies,
+		Begin: s.service.sharing,
 		Authorize: func(_ context.Context, authorization string) error {
 			r := &http.Request{Header: http.Header{"Authorization": {authorization}}}
 			if p := s.config.Tokens.authorize(r, Read); p != nil {

@@ -36,9 +36,15 @@ import (
 )
 
 // sources is a [Recorder] of what clients call their pictures.
-type sources struct{ names []string }
+type sources struct {
+	names []string
+	fault bool
+}
 
 func (s *sources) Record(_ context.Context, in *api.Inspection, _ *picture.RGB, _ *destseg.Inspection) error {
+	if s.fault {
+		panic("on purpose")
+	}
 	s.names = append(s.names, in.Source)
 	return nil
 }
@@ -218,6 +224,15 @@ func TestInference(t *testing.T) {
 			if text := fmt.Sprint(told["error"]); code != c.status || len(told) != 1 || !strings.Contains(text, c.want) || strings.Contains(text, folder) {
 				t.Errorf("%s: %d %v; want %d, %q", c.path, code, value, c.status, c.want)
 			}
+		}
+	})
+
+	t.Run("a fault", func(t *testing.T) {
+		kept.fault = true
+		defer func() { kept.fault = false }()
+		code, _, value := ask("POST", "/v2/models/screw/infer", request, token)
+		if text := fmt.Sprint(value); code != 500 || !strings.Contains(text, "log tells why") || strings.Contains(text, "on purpose") {
+			t.Errorf("%d %v", code, value)
 		}
 	})
 

@@ -6,6 +6,7 @@ import "time"
 type Limits struct {
 	Body    int64         // bytes of a request's body
 	Bodies  int64         // bytes of all bodies that are received or wait, over HTTP and over gRPC each
+	Answers int64         // bytes of all maps and pictures in answers that are made or sent
 	Pixels  int64         // of a picture
 	Receive time.Duration // for a body to arrive
 	Decode  time.Duration // of a picture
@@ -15,7 +16,7 @@ type Limits struct {
 // DefaultLimits are wide enough for a picture of an industrial camera.
 func DefaultLimits() Limits {
 	return Limits{
-		Body: 64 << 20, Bodies: 512 << 20, Pixels: 64 << 20,
+		Body: 64 << 20, Bodies: 512 << 20, Answers: 1 << 30, Pixels: 64 << 20,
 		Receive: 30 * time.Second, Decode: 10 * time.Second, Answer: time.Minute,
 	}
 }

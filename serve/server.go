@@ -57,8 +57,10 @@ func New(c Config) *Server {
 	}
 	m := newMetrics(c.Host)
 	s := &Server{
-		config:  c,
-		service: &Service{host: c.Host, limits: c.Limits, recorder: c.Recorder, metrics: m, log: c.Log},
+		config: c,
+		service: &Service{
+			host: c.Host, limits: c.Limits, answers: semaphore.NewWeighted(c.Limits.Answers), recorder: c.Recorder, metrics: m, log: c.Log,
+		},
 		metrics: m, mux: http.NewServeMux(), bodies: semaphore.NewWeighted(max(c.Limits.Bodies, c.Limits.Body)),
 	}
 	s.Handle("GET /healthz", Anyone, http.HandlerFunc(healthy))

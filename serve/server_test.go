@@ -517,6 +517,36 @@ func TestAnswerTime(t *testing.T) {
 	all.Wait()
 }
 
+// TestAnswers checks that answers wait for the memory that they take, and give it back.
+func TestAnswers(t *testing.T) {
+	const all = 1 << 20
+	r := start(t, host.Options{Options: stubbed()}, Config{Limits: Limits{Answers: all, Answer: 500 * time.Millisecond}})
+	if err := r.host.Load(t.Context(), "flange"); err != nil {
+		t.Fatal(err)
+	}
+	data := pngOf(t, noise(1, 33, 32))
+	const tensor = `{"inputs":[{"name":"image","datatype":"UINT8","shape":[1,1,1,3],"data":[0,0,0]}],"outputs":[{"name":"anomaly_map"}]}`
+	if !r.service.answers.TryAcquire(all) {
+		t.Fatal("taken already")
+	}
+	r.inspect(t, "", data)
+	r.refused(t, 503, api.TooSlow, "POST", "/v1/inspect?detector=flange&overlay=true", bytes.NewReader(data))
+	if response, body := r.ask(t, "POST", "/v2/models/flange/infer", strings.NewReader(tensor)); response.StatusCode < 500 {
+		t.Errorf("%s: %s", response.Status, body)
+	}
+	r.service.answers.Release(all)
+	for range 2 { // or the second one would find what the first one has kept
+		r.inspect(t, "&overlay=true&mask=true&map=npy", data)
+		if response, body := r.ask(t, "POST", "/v2/models/flange/infer", strings.NewReader(tensor)); response.StatusCode != 200 {
+			t.Errorf("%s: %s", response.Status, body)
+		}
+		if err := r.service.answers.Acquire(t.Context(), all); err != nil {
+			t.Fatal(err)
+		}
+		r.service.answers.Release(all)
+	}
+}
+
 // TestShutdown checks that what was accepted is answered.
 func TestShutdown(t *testing.T) {
 	g, o := gate()

@@ -9,7 +9,10 @@ import (
 	"image"
 	"image/png"
 	"log/slog"
+	"runtime/debug"
 	"time"
+
+	"golang.org/x/sync/semaphore"
 
 	"github.com/destseg/destseg"
 	"github.com/destseg/destseg/internal/paint"
@@ -31,7 +34,8 @@ type Recorder interface {
 type Service struct {
 	host     *host.Host
 	limits   Limits
-	recorder Recorder // nil: nothing is kept
+	answers  *semaphore.Weighted // bytes, as limits.Answers says
+	recorder Recorder            // nil: nothing is kept
 	metrics  *metrics
 	log      *slog.Logger
 }
@@ -70,7 +74,13 @@ func (s *Service) Inspect(ctx context.Context, r Request) (*api.Inspection, erro
 }
 
 // Examine is [Service.Inspect] for callers that want the maps themselves, in whatever size.
-func (s *Service) Examine(ctx context.Context, r Request) (*api.Inspection, *destseg.Inspection, error) {
+func (s *Service) Examine(ctx context.Context, r Request) (in *api.Inspection, result *destseg.Inspection, err error) {
+	// Some callers are goroutines in which a fault would end the program.
+	defer func() {
+		if fault := recover(); fault != nil {
+			err = fmt.Errorf("inspecting made the program panic: %v\n%s", fault, debug.Stack())
+		}
+	}()
 	now := time.Now()
 	if r.Arrival.IsZero() {
 		r.Arrival = now
@@ -118,6 +128,9 @@ func (s *Service) inspect(ctx context.Context, place *host.Place, r Request, ent
 	var mask *picture.Gray
 	in.Judgement, mask = Judge(result.Inspection)
 	found := time.Now()
+	if err := s.room(ctx, answerSize(in, r)); err != nil {
+		return nil, nil, err
+	}
 	if err := attach(in, r, p, result, mask); err != nil {
 		return nil, nil, err
 	}
@@ -169,6 +182,22 @@ func Judge(in *destseg.Inspection) (api.Judgement, *picture.Gray) {
 		j.Regions = append([]region.Region{}, regions...) // [] and not null for none
 	}
 	return j, mask
+}
+
+// answerSize is how many bytes an answer takes at most with the pictures that were asked for:
+// as they are, in base64, and once more in the JSON object.
+func answerSize(in *api.Inspection, r Request) int64 {
+	perPixel := int64(0)
+	if r.Overlay {
+		perPixel += 3
+	}
+	if r.Mask {
+		perPixel++
+	}
+	if r.Map != "" {
+		perPixel += 4
+	}
+	return 4 * perPixel * int64(in.Width) * int64(in.Height)
 }
 
 // attach makes the pictures that were asked for.

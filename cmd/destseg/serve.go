@@ -29,20 +29,20 @@ const (
 )
 
 type serveOptions struct {
-	listen, grpc         string // addresses; grpc empty for none
-	tokens               string // file; empty for none
-	anyone               bool
-	certificate, key     string // files; empty for plain HTTP
-	queue, batch         int
-	batchWait            time.Duration
-	memory, body, bodies int64
-	pixels               int
-	receive, decode      time.Duration
-	answer, grace        time.Duration
-	history              historyOptions
-	watch                watchOptions
-	logFormat            string
-	verbose              bool
+	listen, grpc                  string // addresses; grpc empty for none
+	tokens                        string // file; empty for none
+	anyone                        bool
+	certificate, key              string // files; empty for plain HTTP
+	queue, batch                  int
+	batchWait                     time.Duration
+	memory, body, bodies, answers int64
+	pixels                        int
+	receive, decode               time.Duration
+	answer, grace                 time.Duration
+	history                       historyOptions
+	watch                         watchOptions
+	logFormat                     string
+	verbose                       bool
 	computing
 }
 
@@ -50,7 +50,7 @@ func newServe(c *console) *cobra.Command {
 	limits := serve.DefaultLimits()
 	o := serveOptions{
 		listen: "127.0.0.1:8080", queue: 64, batchWait: 2 * time.Millisecond, memory: 2 << 30,
-		body: limits.Body, bodies: limits.Bodies, pixels: int(limits.Pixels),
+		body: limits.Body, bodies: limits.Bodies, answers: limits.Answers, pixels: int(limits.Pixels),
 		receive: limits.Receive, decode: limits.Decode, answer: limits.Answer, grace: 90 * time.Second,
 		history:   historyOptions{size: 10 << 30},
 		watch:     watchOptions{settle: 500 * time.Millisecond, patience: 10 * time.Second, poll: 2 * time.Second, giveUp: 72 * time.Hour},
@@ -110,6 +110,7 @@ Ctrl-C or SIGTERM ends it: what was accepted is finished first.`,
 	bytesFlag(f, &o.memory, "memory", "that detectors may take; those not used for longest leave. 0: no limit")
 	positiveBytesFlag(f, &o.body, "max-body", "largest body of a request")
 	positiveBytesFlag(f, &o.bodies, "max-bodies", "that all bodies received and waiting may take, and over gRPC as much\nagain")
+	positiveBytesFlag(f, &o.answers, "max-answers", "that maps and pictures in all answers may take until they are sent")
 	countFlag(f, &o.pixels, 1, picture.MaxPixels, "max-pixels", "largest picture, width times height")
 	positiveDurationFlag(f, &o.receive, "receive-time", "in which a request must arrive")
 	positiveDurationFlag(f, &o.decode, "decode-time", "in which a picture must be decoded")
@@ -170,7 +171,7 @@ func (o serveOptions) run(ctx context.Context, c *console, sources []string) err
 	config := serve.Config{
 		Host: h, Tokens: tokens, AnyHost: o.anyone, Log: log,
 		Limits: serve.Limits{
-			Body: o.body, Bodies: o.bodies, Pixels: int64(o.pixels), Receive: o.receive, Decode: o.decode, Answer: o.answer,
+			Body: o.body, Bodies: o.bodies, Answers: o.answers, Pixels: int64(o.pixels), Receive: o.receive, Decode: o.decode, Answer: o.answer,
 		},
 	}
 	if !results.InMemory() {

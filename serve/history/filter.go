@@ -51,6 +51,9 @@ func (f Filter) where() (string, []any, error) {
 	default:
 		return "", nil, fmt.Errorf("%w: mark %q; known are right, wrong, marked and none", ErrFilter, f.Mark)
 	}
+	if len(f.Source) > maxText {
+		return "", nil, fmt.Errorf("%w: a source of %d bytes; none has more than %d", ErrFilter, len(f.Source), maxText)
+	}
 	if f.Source != "" {
 		add(`source LIKE ? ESCAPE '\'`, "%"+strings.NewReplacer(`\`, `\\`, `%`, `\%`, `_`, `\_`).Replace(f.Source)+"%")
 	}

@@ -26,6 +26,7 @@ import (
 	"net/url"
 	"os"
 	"path/filepath"
+	"sync/atomic"
 	"time"
 
 	"modernc.org/sqlite"
@@ -58,13 +59,15 @@ type History struct {
 	options Options
 	write   *sql.DB // of one connection, since SQLite has one writer at a time
 	read    *sql.DB
+	added   atomic.Int64  // bytes since it was tidied for them
+	grown   chan struct{} // tells that these are many
 	stop    context.CancelFunc
 	done    chan struct{} // closed when nothing is tidied any more
 }
 
 // Open opens the history at path, makes it if it is not there, and brings one of an
-// earlier version up to date. What is beyond the limits is removed at once and then
-// every minute. Errors name the file; see [ErrNotHistory] and [ErrNewer].
+// earlier version up to date. What is beyond the limits is removed at once, then every
+// minute, and whenever an eighth of the limit of bytes was added. Errors name the file; see [ErrNotHistory] and [ErrNewer].
 func Open(ctx context.Context, path string, o Options) (*History, error) {
 	if err := checkPath(path); err != nil {
 		return nil, err
@@ -158,7 +161,7 @@ func (h *History) start(ctx context.Context) error {
 		return err
 	}
 	tidying, stop := context.WithCancel(context.WithoutCancel(ctx))
-	h.stop, h.done = stop, make(chan struct{})
+	h.stop, h.done, h.grown = stop, make(chan struct{}), make(chan struct{}, 1)
 	go h.tidyNowAndThen(tidying)
 	return nil
 }

@@ -318,6 +318,16 @@ func TestList(t *testing.T) {
 	})
 }
 
+// TestLongSource checks that a source that no result can have is the client's fault: SQLite
+// refuses such patterns.
+func TestLongSource(t *testing.T) {
+	h := open(t, filepath.Join(t.TempDir(), "h.db"), Options{})
+	add(t, h, result(t, "a", nil))
+	if _, err := h.List(t.Context(), Filter{Source: strings.Repeat("a", 60_000)}, "", 1); !errors.Is(err, ErrFilter) {
+		t.Error(err)
+	}
+}
+
 func TestEmpty(t *testing.T) {
 	both(t, func(t *testing.T, h *History) {
 		l, err := h.List(t.Context(), Filter{}, "", 10)
@@ -472,6 +482,35 @@ func TestTidy(t *testing.T) {
 	add(t, h, r)
 	if e, err := h.entries(t.Context(), "id = 'new'"); err != nil || e[0].number != n+1 {
 		t.Errorf("a number is given again: %+v, %v", e, err)
+	}
+}
+
+// TestTidySoon checks that a fast line does not add many times the limit before the next
+// minute is over.
+func TestTidySoon(t *testing.T) {
+	const limit = 256 << 10
+	h, err := InMemory(t.Context(), Options{Bytes: limit})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer h.Close()
+	r := result(t, "", nil)
+	r.Picture = r.Picture.Resize(300, 300)
+	for i := range 100 {
+		r.Answer.ID = fmt.Sprint(i)
+		add(t, h, r)
+	}
+	for deadline := time.Now().Add(20 * time.Second); ; time.Sleep(10 * time.Millisecond) {
+		used, _, results, err := h.sizes(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		if used <= limit+limit/4 {
+			break
+		}
+		if time.Now().After(deadline) {
+			t.Fatalf("%d results take %d bytes; at most %d were to be kept", results, used, limit)
+		}
 	}
 }
 

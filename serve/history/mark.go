@@ -24,7 +24,8 @@ const (
 
 // Mark says of a result's verdict that it is right or wrong, with a note, in place of
 // what was said before; [Unmarked] takes it back. It returns the mark as it is kept.
-// The error is [ErrNotFound] or comes from the database.
+// The error is [ErrNotFound], wraps [ErrFilter] for another opinion, or comes from the
+// database.
 func (h *History) Mark(ctx context.Context, id string, opinion Opinion, note string) (Mark, error) {
 	var kept Mark
 	var mark, at any

@@ -85,6 +85,7 @@ func (h *History) Record(ctx context.Context, in *api.Inspection, p *picture.RGB
 	if err := tx.Commit(); err != nil {
 		return h.failed(err)
 	}
+	h.grow(len(thumbnail) + len(answer) + len(inspection) + len(copied))
 	return nil
 }
 

@@ -22,10 +22,24 @@ func (h *History) tidyNowAndThen(ctx context.Context) {
 		case <-ctx.Done():
 			return
 		case <-tick.C:
-			if _, err := h.Tidy(ctx); err != nil && ctx.Err() == nil {
-				h.options.Log.Warn("the history could not be kept within its limits", "file", h.path, "error", err)
-			}
+		case <-h.grown:
 		}
+		if _, err := h.Tidy(ctx); err != nil && ctx.Err() == nil {
+			h.options.Log.Warn("the history could not be kept within its limits", "file", h.path, "error", err)
+		}
+	}
+}
+
+// grow notes that bytes were added, and has the history tidied when they are many: until
+// the next minute is over a fast line adds more than the limit.
+func (h *History) grow(bytes int) {
+	if h.options.Bytes <= 0 || h.added.Add(int64(bytes)) < h.options.Bytes/8 {
+		return
+	}
+	h.added.Store(0)
+	select {
+	case h.grown <- struct{}{}:
+	default: // it is told already
 	}
 }
 
@@ -57,7 +71,7 @@ func (h *History) Tidy(ctx context.Context) (removed int, err error) {
 			}
 			return removed, nil
 		}
-		// A tenth of what is too much and more, so that few remain beyond it.
+		// Half of what is too much by the mean size, since sizes differ.
 		n := min(max(int64(results)*(used-h.options.Bytes)/used/2, 1), tidyAtOnce, int64(results)-1)
 		if n < 1 {
 			return removed, h.shrink(ctx)

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 
 	"github.com/destseg/destseg"
@@ -31,16 +32,17 @@ func (h *Host) Load(ctx context.Context, name string) error {
 	return nil
 }
 
-// Unload takes a detector out of memory as soon as nobody uses it.
+// Unload takes a detector out of memory as soon as nobody uses it, also one whose file is
+// gone. Errors are those of [Host.Check] for one that is not there.
 func (h *Host) Unload(name string) error {
-	if err := h.Check(name); err != nil {
-		return err
-	}
+	err := h.Check(name)
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	if s := h.slots[name]; s != nil {
-		h.retire(s)
+	s := h.slots[name]
+	if s == nil || s.current == nil {
+		return err
 	}
+	h.retire(s)
 	return nil
 }
 
@@ -53,16 +55,18 @@ func (h *Host) Cards() ([]api.Card, error) {
 	}
 	cards := []api.Card{}
 	for _, name := range names {
-		card, err := h.Card(name)
+		card, _, err := h.card(name)
 		if errors.Is(err, ErrUnknown) {
 			continue // gone in between
 		}
 		if err != nil {
 			card = api.Card{Name: name, State: api.Failed, Error: "its file can't be read"}
 		}
-		card.Record = nil
 		cards = append(cards, card)
 	}
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	maps.DeleteFunc(h.glimpses, func(name string, _ glimpse) bool { return !slices.Contains(names, name) })
 	return cards, nil
 }
 
@@ -70,14 +74,23 @@ func (h *Host) Cards() ([]api.Card, error) {
 // replaced by one that can't be used, it tells about the one that goes on, and why. Errors
 // wrap [ErrUnknown] or [ErrUnusable].
 func (h *Host) Card(name string) (api.Card, error) {
+	card, record, err := h.card(name)
+	if err == nil && record != nil {
+		card.Record, err = json.Marshal(record)
+	}
+	return card, err
+}
+
+// card is [Host.Card], with the record beside the card, or nil if it can't be read.
+func (h *Host) card(name string) (api.Card, *destseg.Record, error) {
 	found, err := h.find(name)
 	if err != nil {
-		return api.Card{}, fmt.Errorf("%w: %q", err, name)
+		return api.Card{}, nil, fmt.Errorf("%w: %q", err, name)
 	}
 	current, failure, loading := h.peek(name, found)
 	var record destseg.Record
 	if current == nil || failure == nil && !current.stamp.same(found) {
-		switch record, err = destseg.ReadRecord(found.path); {
+		switch record, err = h.glance(name, found); {
 		case err == nil:
 			current = nil // it goes with the next picture
 		case failure == nil:
@@ -97,7 +110,7 @@ func (h *Host) Card(name string) (api.Card, error) {
 	}
 	card.Bytes, card.Modified = found.size, found.modified.UTC()
 	if err != nil {
-		return card, nil // nothing more is known
+		return card, nil, nil // nothing more is known
 	}
 	card.Category, card.Program = record.Category, record.Program
 	card.Created = &record.Created
@@ -105,8 +118,32 @@ func (h *Host) Card(name string) (api.Card, error) {
 	if t := record.Threshold; t != nil {
 		card.Threshold, card.PixelThreshold = &t.Image, &t.Pixel
 	}
-	card.Record, err = json.Marshal(record)
-	return card, err
+	return card, &record, nil
+}
+
+// A glimpse is what a file's record was when it was read for a card.
+type glimpse struct {
+	stamp  stamp
+	record destseg.Record
+	err    error
+}
+
+// glance reads the record of a detector's file, unless it has read it before: health asks for
+// all cards, and everybody may ask for health.
+func (h *Host) glance(name string, found stamp) (destseg.Record, error) {
+	h.mu.Lock()
+	g := h.glimpses[name]
+	h.mu.Unlock()
+	if g.stamp.same(found) {
+		return g.record, g.err
+	}
+	g = glimpse{stamp: found}
+	if g.record, g.err = destseg.ReadRecord(found.path); g.err == nil || lasting(g.err) {
+		h.mu.Lock()
+		h.glimpses[name] = g
+		h.mu.Unlock()
+	}
+	return g.record, g.err
 }
 
 // peek returns the detector of a name that is in memory, which may be that of an older

@@ -73,13 +73,14 @@ type Host struct {
 
 	loads sync.Mutex // held while a detector is read: one at a time
 
-	mu     sync.Mutex
-	slots  map[string]*slot // of detectors that were asked for, by name
-	closed bool
-	idle   sync.Cond // the last user of a detector has gone, or a picture its place
-	users  int       // of all detectors
-	clock  uint64    // counts uses
-	stats  Stats
+	mu       sync.Mutex
+	slots    map[string]*slot   // of detectors that were asked for, by name
+	glimpses map[string]glimpse // of detectors' files, by name
+	closed   bool
+	idle     sync.Cond // the last user of a detector has gone
+	users    int       // of all detectors
+	clock    uint64    // counts uses
+	stats    Stats
 }
 
 // New makes a host. Errors are those of sources that aren't there, and of two files with
@@ -89,7 +90,7 @@ func New(o Options) (*Host, error) {
 	if err != nil {
 		return nil, err
 	}
-	h := &Host{options: o, log: o.Log, sources: sources, slots: map[string]*slot{}}
+	h := &Host{options: o, log: o.Log, sources: sources, slots: map[string]*slot{}, glimpses: map[string]glimpse{}}
 	if h.log == nil {
 		h.log = slog.New(slog.DiscardHandler)
 	}

@@ -149,6 +149,24 @@ func TestInspect(t *testing.T) {
 	}
 }
 
+// TestUnloadRemoved checks that a detector whose file is gone need not stay in memory.
+func TestUnloadRemoved(t *testing.T) {
+	folder := folderOf(t, "a")
+	h := newHost(t, Options{Sources: []string{folder}})
+	if err := h.Load(t.Context(), "a"); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Remove(filepath.Join(folder, "a"+extension)); err != nil {
+		t.Fatal(err)
+	}
+	if err := h.Unload("a"); err != nil || h.Stats().Loaded != 0 {
+		t.Errorf("%v; %d are loaded", err, h.Stats().Loaded)
+	}
+	if err := h.Unload("a"); !errors.Is(err, ErrUnknown) {
+		t.Errorf("again: %v", err)
+	}
+}
+
 // TestNames checks that no name leads out of the folder.
 func TestNames(t *testing.T) {
 	folder := folderOf(t, "flange")

@@ -10,6 +10,7 @@ import (
 
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/stats"
 	grpcstatus "google.golang.org/grpc/status"
 	"google.golang.org/grpc/tap"
 	"google.golang.org/protobuf/proto"
@@ -51,6 +52,7 @@ func methodName(full string) string {
 type call struct {
 	context.Context
 	cancel context.CancelCauseFunc
+	end    func() // once the answer is on its way
 }
 
 // callKey finds a call from a context made of it.
@@ -89,9 +91,24 @@ func (s *GRPCServer) tap(ctx context.Context, info *tap.Info) (context.Context, 
 			return nil, grpcstatus.Error(codes.Unauthenticated, err.Error())
 		}
 	}
+	ctx, end := s.options.Begin(ctx)
 	ctx, cancel := context.WithCancelCause(ctx)
-	return &call{ctx, cancel}, nil
+	return &call{ctx, cancel, end}, nil
 }
+
+// ends tells calls that they end, which is after their handlers: these return the message
+// that is still to be written.
+type ends struct{}
+
+func (ends) HandleRPC(ctx context.Context, event stats.RPCStats) {
+	if _, ok := event.(*stats.End); ok {
+		callOf(ctx).end()
+	}
+}
+
+func (ends) TagRPC(ctx context.Context, _ *stats.RPCTagInfo) context.Context   { return ctx }
+func (ends) TagConn(ctx context.Context, _ *stats.ConnTagInfo) context.Context { return ctx }
+func (ends) HandleConn(context.Context, stats.ConnStats)                       {}
 
 // guarded puts before every method of a service what all requests pass. An interceptor
 // would come too late: it is called when the message has been received.

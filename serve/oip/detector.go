@@ -180,7 +180,7 @@ func (m *detectors) Infer(ctx context.Context, r *Request) (*Response, error) {
 	}
 	response := &Response{Model: r.Model, Version: onlyVersion, Parameters: Parameters{"digest": found[0].Digest}}
 	for _, out := range wanted {
-		t, err := m.output(ctx, out, found)
+		t, err := m.output(ctx, r, out, found)
 		if err != nil {
 			return nil, err
 		}
@@ -343,7 +343,7 @@ func pictureError(i int, err error) error {
 }
 
 // output makes an output.
-func (m *detectors) output(ctx context.Context, out Output, found []*Inspected) (Tensor, error) {
+func (m *detectors) output(ctx context.Context, r *Request, out Output, found []*Inspected) (Tensor, error) {
 	little := binary.LittleEndian
 	t := Tensor{Name: out.Name, Datatype: FP64, Shape: []int64{int64(len(found))}}
 	switch out.Name {
@@ -378,7 +378,13 @@ func (m *detectors) output(ctx context.Context, out Output, found []*Inspected) 
 			return t, fmt.Errorf("output %q: %w", out.Name, err)
 		}
 		t.Datatype, t.Shape = FP32, append(t.Shape, int64(height), int64(width))
-		t.Data = make([]byte, 0, 4*len(found)*height*width)
+		size := 4 * len(found) * height * width
+		if r.Room != nil {
+			if err := r.Room(out.Name, int64(size)); err != nil {
+				return t, err
+			}
+		}
+		t.Data = make([]byte, 0, size)
 		for _, i := range found {
 			if err := ctx.Err(); err != nil {
 				return t, err

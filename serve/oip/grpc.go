@@ -5,11 +5,14 @@ import (
 	"fmt"
 	"math"
 	"net"
+	"sync/atomic"
 	"time"
 
 	"golang.org/x/sync/semaphore"
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/credentials"
+	"google.golang.org/grpc/encoding"
+	"google.golang.org/grpc/encoding/proto"
 	"google.golang.org/grpc/health"
 	healthpb "google.golang.org/grpc/health/grpc_health_v1"
 	"google.golang.org/grpc/keepalive"
@@ -31,13 +34,16 @@ type GRPCOptions struct {
 	Receive time.Duration
 	// Timeout bounds a request whose message is there; 0 is a minute.
 	Timeout time.Duration
-	// MaxCalls is how many requests are received and answered at a time, over all
+	// MaxCalls is how many requests are received and worked at at a time, over all
 	// connections; 0 is 64. Others are refused. Probes are not counted.
 	MaxCalls int
 	// MaxBytes is how many bytes their messages may take; 0 is 512 MiB, and it is at
 	// least MaxRequestBytes. How large a message is, is known once it is there: until
 	// then it counts as the largest. Those that find no room wait for it.
 	MaxBytes int64
+	// Begin makes the context of each request, and what is to be done once the answer is on
+	// its way; nil: nothing.
+	Begin func(ctx context.Context) (inner context.Context, end func())
 	// Observe hears how each request was answered, if it is not nil: the protocol's
 	// method, such as "ModelInfer", or "other", and the code, such as "OK".
 	Observe func(ctx context.Context, method, code string, took time.Duration)
@@ -49,7 +55,7 @@ type GRPCServer struct {
 	options GRPCOptions
 	server  *grpc.Server
 	health  *health.Server
-	calls   *semaphore.Weighted // requests that are received and answered
+	calls   *semaphore.Weighted // requests that are received and worked at
 	room    *semaphore.Weighted // bytes for their messages
 	streams *semaphore.Weighted // of reflection
 	ending  context.Context     // ends when the server is to stop
@@ -59,9 +65,10 @@ type GRPCServer struct {
 // Connections of the protocol over gRPC. A client that is gone without a word is found by
 // pings.
 const (
-	maxStreams     = 128      // of one
-	streamWindow   = 1 << 20  // bytes that one may send before they are read
-	window         = 16 << 20 // bytes that all may have on their way
+	maxStreams     = 128              // of one
+	streamWindow   = 1 << 20          // bytes that one may send before they are read
+	window         = 16 << 20         // bytes that all may have on their way
+	maxAge         = 30 * time.Minute // or answers that nobody reads would be kept for ever
 	pingAfter      = 2 * time.Minute
 	pingTimeout    = 20 * time.Second
 	pingsNoFaster  = 10 * time.Second
@@ -84,6 +91,9 @@ func NewGRPCServer(m Models, o GRPCOptions) *GRPCServer {
 	}
 	o.MaxRequestBytes = o.maxRequestBytes()
 	o.MaxBytes = max(o.MaxBytes, int64(o.MaxRequestBytes))
+	if o.Begin == nil {
+		o.Begin = func(ctx context.Context) (context.Context, func()) { return ctx, func() {} }
+	}
 	if o.Observe == nil {
 		o.Observe = func(context.Context, string, string, time.Duration) {}
 	}
@@ -99,9 +109,13 @@ func NewGRPCServer(m Models, o GRPCOptions) *GRPCServer {
 		grpc.StaticStreamWindowSize(streamWindow), // else it grows, and with it what waits to be read
 		grpc.StaticConnWindowSize(window),
 		grpc.ConnectionTimeout(connectTimeout),
-		grpc.KeepaliveParams(keepalive.ServerParameters{Time: pingAfter, Timeout: pingTimeout}),
+		grpc.KeepaliveParams(keepalive.ServerParameters{
+			MaxConnectionAge: maxAge, MaxConnectionAgeGrace: o.Receive + o.Timeout, Time: pingAfter, Timeout: pingTimeout,
+		}),
 		grpc.KeepaliveEnforcementPolicy(keepalive.EnforcementPolicy{MinTime: pingsNoFaster, PermitWithoutStream: true}),
 		grpc.InTapHandle(s.tap),
+		grpc.StatsHandler(ends{}),
+		grpc.ForceServerCodecV2(codec{encoding.GetCodecV2(proto.Name)}),
 		grpc.StreamInterceptor(s.stream),
 	}
 	if o.TLS != nil {
@@ -130,9 +144,14 @@ func (s *GRPCServer) Serve(ctx context.Context, l net.Listener, grace time.Durat
 	}
 	s.health.Shutdown()
 	s.end()
-	late := time.AfterFunc(grace, s.server.Stop)
+	var cut atomic.Bool
+	late := time.AfterFunc(grace, func() {
+		cut.Store(!s.calls.TryAcquire(int64(s.options.MaxCalls))) // else nothing is under way but connections
+		s.server.Stop()
+	})
 	s.server.GracefulStop()
-	if !late.Stop() {
+	late.Stop()
+	if cut.Load() {
 		return fmt.Errorf("requests over gRPC were not finished within %v", grace)
 	}
 	return nil

@@ -10,8 +10,10 @@ import (
 	"maps"
 	"net"
 	"slices"
+	"strconv"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -536,6 +538,78 @@ func TestGRPCStop(t *testing.T) {
 		if got := <-answered; (got == nil) != patient || (err == nil) != patient {
 			t.Errorf("patient %v: the request ended with %v, Serve with %v", patient, got, err)
 		}
+	}
+}
+
+// TestGRPCStopAtOnce has nothing to break off.
+func TestGRPCStopAtOnce(t *testing.T) {
+	connection, stop := startGRPC(t, echo{}, GRPCOptions{}, 0)
+	if _, err := pb.NewGRPCInferenceServiceClient(connection).ServerMetadata(t.Context(), &pb.ServerMetadataRequest{}); err != nil {
+		t.Fatal(err)
+	}
+	if err := stop(); err != nil {
+		t.Error(err)
+	}
+}
+
+// TestGRPCParts refuses messages of many parts, which take many times their size.
+func TestGRPCParts(t *testing.T) {
+	connection, _ := startGRPC(t, echo{}, GRPCOptions{}, time.Minute)
+	client := pb.NewGRPCInferenceServiceClient(connection)
+	inputs := &pb.ModelInferRequest{ModelName: "echo"}
+	for range maxMessages + 1 {
+		inputs.Inputs = append(inputs.Inputs, &pb.ModelInferRequest_InferInputTensor{})
+	}
+	parameters := &pb.ModelInferRequest{ModelName: "echo", Parameters: map[string]*pb.InferParameter{}}
+	for i := range maxMessages/2 + 1 { // each one and its value
+		parameters.Parameters[strconv.Itoa(i)] = &pb.InferParameter{}
+	}
+	elements := &pb.ModelInferRequest{ModelName: "echo", Inputs: []*pb.ModelInferRequest_InferInputTensor{{
+		Contents: &pb.InferTensorContents{BytesContents: make([][]byte, maxElements+1)},
+	}}}
+	for _, m := range []*pb.ModelInferRequest{inputs, parameters, elements, {ModelName: "echo", RawInputContents: make([][]byte, maxElements+1)}} {
+		_, err := client.ModelInfer(t.Context(), m)
+		refused(t, "many parts", err, codes.Internal, "too many") // as gRPC answers what it can't read
+	}
+}
+
+// TestGRPCBegin checks that every request that began ends.
+func TestGRPCBegin(t *testing.T) {
+	type key struct{}
+	var begun, ended atomic.Int32
+	room := make(chan int64, 1)
+	connection, stop := startGRPC(t, NewModels(screws{realDetector(t)}, Limits{}), GRPCOptions{
+		Options: Options{Room: func(ctx context.Context, bytes int64) error {
+			if ctx.Value(key{}) == nil {
+				t.Error("another context")
+			}
+			room <- bytes
+			return nil
+		}},
+		Begin: func(ctx context.Context) (context.Context, func()) {
+			begun.Add(1)
+			return context.WithValue(ctx, key{}, true), func() { ended.Add(1) }
+		},
+	}, time.Minute)
+	client := pb.NewGRPCInferenceServiceClient(connection)
+	in := noiseTensor(2, 24, 40)
+	if _, err := client.ModelInfer(t.Context(), &pb.ModelInferRequest{
+		ModelName: "screw", RawInputContents: [][]byte{in.Data},
+		Inputs: []*pb.ModelInferRequest_InferInputTensor{{Name: in.Name, Datatype: string(in.Datatype), Shape: in.Shape}},
+	}); err != nil {
+		t.Fatal(err)
+	}
+	if bytes := <-room; bytes < 2*24*40*4 {
+		t.Errorf("room for %d bytes", bytes)
+	}
+	if _, err := client.ModelMetadata(t.Context(), &pb.ModelMetadataRequest{Name: "nobody"}); err == nil {
+		t.Error("there is nobody")
+	}
+	if err := stop(); err != nil {
+		t.Fatal(err)
+	}
+	if begun.Load() != 2 || ended.Load() != 2 {
+		t.Errorf("%d requests began, %d ended", begun.Load(), ended.Load())
 	}
 }
 

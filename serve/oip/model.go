@@ -76,6 +76,9 @@ type Request struct {
 	Parameters     Parameters
 	Inputs         []Tensor
 	Outputs        []Output // none: all that the model has
+	// Room waits until an output of so many bytes may be made, as [Options] say; nil: it
+	// always may. It is to be called once, for what is large.
+	Room func(output string, bytes int64) error
 }
 
 // An Output is a tensor that a [Request] asks for.

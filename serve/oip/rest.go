@@ -1,6 +1,7 @@
 package oip
 
 import (
+	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -16,6 +17,8 @@ type Options struct {
 	Name, Version string // of the server, for its metadata
 	// MaxRequestBytes bounds the body of a request, and a message of gRPC; 0 is 64 MiB.
 	MaxRequestBytes int
+	// Room waits until the answer to a request may take so many bytes; nil: it always may.
+	Room func(ctx context.Context, bytes int64) error
 	// Log gets what clients are not told; nil: no log.
 	Log *slog.Logger
 }
@@ -25,6 +28,17 @@ func (o Options) maxRequestBytes() int {
 		return o.MaxRequestBytes
 	}
 	return 64 << 20
+}
+
+// room returns what makes room for outputs of a request's answer, in which each byte of one
+// takes as many as factor says.
+func (o Options) room(ctx context.Context, factor func(output string) int64) func(output string, bytes int64) error {
+	return func(output string, bytes int64) error {
+		if o.Room == nil {
+			return nil
+		}
+		return o.Room(ctx, factor(output)*bytes)
+	}
 }
 
 func (o Options) log() *slog.Logger {
@@ -184,6 +198,12 @@ func (s *rest) infer(w http.ResponseWriter, r *http.Request) error {
 		return fmt.Errorf("%w: %w", ErrInvalid, err)
 	}
 	request.Model, request.Version = r.PathValue("model"), r.PathValue("version")
+	request.Room = s.options.room(r.Context(), func(output string) int64 {
+		if inBinary(output) {
+			return 1
+		}
+		return 5 // as text a number of four bytes takes up to 13, in a buffer that grows
+	})
 	response, err := s.models.Infer(r.Context(), request)
 	if err != nil {
 		return err

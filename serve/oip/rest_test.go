@@ -536,6 +536,37 @@ func TestRESTFailures(t *testing.T) {
 	}
 }
 
+// TestRESTParts refuses requests of many parts, which take many times their size.
+func TestRESTParts(t *testing.T) {
+	c := newRESTClient(t, echo{}, Options{})
+	many := func(part string) string { return strings.TrimSuffix(strings.Repeat(part+",", maxParts+1), ",") }
+	var parameters strings.Builder
+	for i := range maxParts + 1 {
+		fmt.Fprintf(&parameters, `,"p%d":null`, i)
+	}
+	for _, body := range []string{
+		`{"inputs":[` + many(`{}`) + `]}`,
+		`{"inputs":[{"name":"x","datatype":"UINT8","shape":[` + many(`1`) + `],"data":[1]}]}`,
+		`{"inputs":[{"name":"x","datatype":"UINT8","shape":[1],"data":[1]}],"outputs":[` + many(`{"name":"x"}`) + `]}`,
+		`{"inputs":[{"name":"x","datatype":"UINT8","shape":[1],"data":[1]}],"parameters":{` + parameters.String()[1:] + `}}`,
+	} {
+		c.refused("POST", "/v2/models/echo/infer", body, 400, "at most 64 are taken")
+	}
+}
+
+func TestParts(t *testing.T) {
+	for text, want := range map[string]int{
+		`[]`: 0, " [\n] ": 0, `{}`: 0, `[1]`: 1, `[[]]`: 1, `["],[\\\"", 2]`: 2, `[[1,2],[3],{"a":[4,5]}]`: 3, `{"a,b":1,"c":{"d":2,"e":3}}`: 2, `null`: 1,
+	} {
+		if !json.Valid([]byte(text)) {
+			t.Fatal(text)
+		}
+		if got := parts([]byte(text)); got != want {
+			t.Errorf("parts(%s) = %d, want %d", text, got, want)
+		}
+	}
+}
+
 func TestRESTIndex(t *testing.T) {
 	c := newRESTClient(t, echo{}, Options{})
 	for body, want := range map[string]string{

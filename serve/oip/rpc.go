@@ -74,6 +74,8 @@ func (s *rpc) ModelInfer(ctx context.Context, r *pb.ModelInferRequest) (*pb.Mode
 	if err != nil {
 		return nil, s.fail(ctx, fmt.Errorf("%w: %w", ErrInvalid, err))
 	}
+	// As the model makes it, in the message, and on its way.
+	request.Room = s.options.room(ctx, func(string) int64 { return 3 })
 	response, err := s.models.Infer(ctx, request)
 	if err != nil {
 		return nil, s.fail(ctx, err)

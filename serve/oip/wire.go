@@ -11,6 +11,9 @@ import (
 // UnmarshalJSON reads parameters: strings, numbers and booleans by name. Null stands for a
 // parameter that is not given.
 func (p *Parameters) UnmarshalJSON(text []byte) error {
+	if n := parts(text); n > maxParts {
+		return fmt.Errorf("%d parameters; at most %d are taken", n, maxParts)
+	}
 	d := json.NewDecoder(bytes.NewReader(text))
 	d.UseNumber()
 	var values map[string]any
@@ -42,17 +45,17 @@ func (p *Parameters) UnmarshalJSON(text []byte) error {
 type wireRequest struct {
 	ID         string     `json:"id"`
 	Parameters Parameters `json:"parameters"`
-	Inputs     []struct {
+	Inputs     few[struct {
 		Name       string          `json:"name"`
 		Datatype   Datatype        `json:"datatype"`
-		Shape      []int64         `json:"shape"`
+		Shape      few[int64]      `json:"shape"`
 		Parameters Parameters      `json:"parameters"`
 		Data       json.RawMessage `json:"data"`
-	} `json:"inputs"`
-	Outputs []struct {
+	}] `json:"inputs"`
+	Outputs few[struct {
 		Name       string     `json:"name"`
 		Parameters Parameters `json:"parameters"`
-	} `json:"outputs"`
+	}] `json:"outputs"`
 }
 
 // Names of the parameters of the binary tensor data extension.

@@ -139,7 +139,7 @@ func (p *Page) answer(f func(w http.ResponseWriter, r *http.Request) error) http
 		h.Set("Cross-Origin-Opener-Policy", "same-origin")
 		h.Set("Cross-Origin-Resource-Policy", "same-origin")
 		h.Set("Cache-Control", "no-cache")
-		if err := f(w, r); err != nil && !errors.Is(err, context.Canceled) {
+		if err := f(w, r); err != nil {
 			p.fail(w, r, err)
 		}
 	})
@@ -211,6 +211,8 @@ func (p *Page) fail(w http.ResponseWriter, r *http.Request, err error) {
 		f = failure{http.StatusNotFound, "There is no such result. It may have been removed from the history by its age or the history's size."}
 	case errors.Is(err, history.ErrFilter):
 		f = failure{http.StatusBadRequest, err.Error()}
+	case errors.Is(err, context.Canceled): // nobody reads it
+		f = failure{http.StatusBadRequest, "The browser did not wait for the page."}
 	case p.Unknown(err):
 		f = failure{http.StatusNotFound, "There is no such detector. It may have been removed."}
 	default:

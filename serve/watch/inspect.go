@@ -29,7 +29,7 @@ func (w *Watcher) inspect(ctx context.Context, c *candidate) {
 	}
 	if e.done {
 		c.ended = finished
-		if err := w.done(e); err != nil {
+		if err := w.retry(e); err != nil {
 			log.Error("the picture is inspected and could not be put away; trying again", "to", e.to, "error", err)
 			c.ended = failed
 		}
@@ -128,7 +128,7 @@ func (w *Watcher) read(f file) ([]byte, error) {
 
 // finish does what is to be done with a result, in the order of the package comment.
 func (w *Watcher) finish(e entry, r *Result) error {
-	w.finishing.Lock() // so that no two pictures get the same place
+	w.finishing.Lock()
 	defer w.finishing.Unlock()
 	if w.config.Move {
 		var err error
@@ -147,6 +147,13 @@ func (w *Watcher) finish(e entry, r *Result) error {
 			return err
 		}
 	}
+	return w.done(e)
+}
+
+// retry is done for a picture that could not be put away before.
+func (w *Watcher) retry(e entry) error {
+	w.finishing.Lock()
+	defer w.finishing.Unlock()
 	return w.done(e)
 }
 

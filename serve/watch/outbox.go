@@ -267,6 +267,10 @@ func (d *delivery) settle(s sent) {
 		d.log.Info("the webhook takes events again")
 		d.trouble = 0
 	}
+	if errors.Is(s.err, errGone) {
+		d.remove(s.event)
+		return
+	}
 	if s.err == nil {
 		d.tries.WithLabelValues("acknowledged").Inc()
 		d.remove(s.event)
@@ -300,11 +304,12 @@ func (d *delivery) settle(s sent) {
 	}
 }
 
-// send sends an event once. An error is an [answer] or one of the file.
+// send sends an event once. An error is an [answer], one of the file, or errGone if somebody
+// has taken the file away.
 func (o *outbox) send(ctx context.Context, id string) error {
 	body, err := os.ReadFile(o.file(id))
 	if errors.Is(err, fs.ErrNotExist) {
-		return nil // somebody has taken it away
+		return errGone
 	}
 	if err != nil {
 		return err
@@ -312,7 +317,7 @@ func (o *outbox) send(ctx context.Context, id string) error {
 	return o.post(ctx, o.client, id, body)
 }
 
-// remove forgets an event that was acknowledged.
+// remove forgets an event that was acknowledged, or taken away.
 func (o *outbox) remove(e *event) {
 	if err := os.Remove(o.file(e.id)); err != nil && !errors.Is(err, fs.ErrNotExist) {
 		o.log.Error("an event was delivered and could not be removed; it will be sent again after a start", "event", e.id, "error", err)

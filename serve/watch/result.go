@@ -10,6 +10,7 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
+	"syscall"
 	"time"
 
 	"github.com/destseg/destseg/internal/wholefile"
@@ -130,9 +131,36 @@ func (w *Watcher) move(e entry) error {
 	if err := os.MkdirAll(filepath.Dir(path), 0o777); err != nil {
 		return err
 	}
-	if err := os.Rename(from, path); err != nil {
+	err = os.Rename(from, path)
+	if errors.Is(err, syscall.EXDEV) { // a part of the folder is on another file system
+		err = carry(from, path)
+	}
+	if err != nil {
 		return err
 	}
 	w.journal.drop(e.path)
 	return nil
+}
+
+// carry moves a file as a copy of the same age.
+func carry(from, to string) error {
+	in, err := os.Open(from)
+	if err != nil {
+		return err
+	}
+	defer in.Close()
+	info, err := in.Stat()
+	if err != nil {
+		return err
+	}
+	if err := wholefile.Write(to, func(w io.Writer) error {
+		_, err := io.Copy(w, in)
+		return err
+	}); err != nil {
+		return err
+	}
+	if err := os.Chtimes(to, time.Time{}, info.ModTime()); err != nil {
+		return err
+	}
+	return os.Remove(from)
 }

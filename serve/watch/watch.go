@@ -100,7 +100,7 @@ type Watcher struct {
 	candidates map[string]*candidate // by path below Dir
 	ready      []*candidate          // to be inspected, in order
 
-	finishing sync.Mutex
+	finishing sync.Mutex // held while a picture is put away, so that no two get the same place
 }
 
 // New checks the folder, takes hold of the state and reads it. [Watcher.Run] lets go of

@@ -449,6 +449,23 @@ func TestMoveLater(t *testing.T) {
 	}
 }
 
+// TestCarry checks what takes the place of a move to another file system.
+func TestCarry(t *testing.T) {
+	dir := t.TempDir()
+	was := putStat(t, dir, "x.png", drawing(t, good))
+	from, to := filepath.Join(dir, "x.png"), filepath.Join(dir, "y.png")
+	if err := carry(from, to); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := os.Stat(from); !errors.Is(err, fs.ErrNotExist) {
+		t.Errorf("the first one: %v", err)
+	}
+	is, err := os.Stat(to)
+	if err != nil || is.Size() != was.Size() || !is.ModTime().Equal(was.ModTime()) {
+		t.Errorf("%v, %v; was %v", is, err, was)
+	}
+}
+
 // TestPutBack checks that a picture that is put back after it was moved is judged anew
 // and tells of it by an event of its own, also right after a restart.
 func TestPutBack(t *testing.T) {

@@ -357,6 +357,17 @@ func TestWebhookAlone(t *testing.T) {
 	}
 }
 
+// TestWebhookGone checks that an event whose file is taken away does not count as delivered.
+func TestWebhookGone(t *testing.T) {
+	t.Parallel()
+	o := delivering(t, &Webhook{URL: "http://127.0.0.1:1", first: time.Hour, longest: time.Hour})
+	o.add("gone", time.Now())
+	eventually(t, "it is forgotten", func() bool { return o.count.Load() == 0 })
+	if n := testutil.ToFloat64(o.tries.WithLabelValues("acknowledged")); n != 0 {
+		t.Errorf("%v are acknowledged", n)
+	}
+}
+
 // TestWebhookBacklog checks that a new event costs no more where many others wait. To
 // sort them for each one took 0.1 s.
 func TestWebhookBacklog(t *testing.T) {
