@@ -27,7 +27,7 @@ func newQuantize(c *console) *cobra.Command {
 		Long: `quantize looks at what the networks of DETECTOR compute for good pictures, chooses
 the steps in which that is rounded to 8 bits, and writes these into the record. The
 weights stay as they are. Then the detector runs in int8 where the processor has it,
-about twice as fast as in bf16.
+half as fast again as in bf16.
 
 DATA is a folder of good pictures, or a data set, of which these are taken. The ones
 that the detector was trained on will do.

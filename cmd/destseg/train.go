@@ -77,8 +77,8 @@ func newTrain(c *console) *cobra.Command {
 		Long: `train makes a detector from the good pictures of DATA, which is a plain folder of
 them or a data set, of which the good pictures for training are used.
 
-The usual settings are those of the paper and take about 9 hours on two cores;
---steps 200+400 takes about an hour. The progress tells the time left.
+The usual settings are those of the paper and take 6 to 7 hours on two cores;
+--steps 200+400 takes about 40 minutes. The progress tells the time left.
 
 Some of the pictures are held back from training: their scores set the thresholds,
 for as many false alarms as --target-fpr allows, and tell what that promises.
