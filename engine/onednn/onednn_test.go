@@ -253,7 +253,7 @@ func TestNoGrowth(t *testing.T) {
 		build         func() (*graph.Graph, error)
 	}{
 		{"inference", open(t), 1000, 1, func() (*graph.Graph, error) { return network.Inference(size, false) }},
-		{"training", onednn.NewTiled(), 10, 2, func() (*graph.Graph, error) { return network.SegmentationStep(size, network.Training{Momentum: 0.9}) }},
+		{"training", onednn.NewTiled(0), 10, 2, func() (*graph.Graph, error) { return network.SegmentationStep(size, network.Training{Momentum: 0.9}) }},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			g, err := c.build()

@@ -49,7 +49,7 @@ func TestRounding(t *testing.T) {
 		g := new(graph.Graph)
 		w, bias := g.Variable("w", channels, 16, 3, 3), g.Variable("bias", channels)
 		g.Output("y", g.ConvBias(g.Input("x", 1, 16, 1, 1), w, bias, graph.Window{Stride: 1, Padding: 1, Dilation: 1}))
-		p, err := onednn.NewTiled().Compile(g, bf16)
+		p, err := onednn.NewTiled(4).Compile(g, bf16)
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -4,11 +4,12 @@
 // A tile of m×m results needs (m+2)×(m+2) numbers of the source. These, and the 3×3
 // weights, are transformed so that what is left between them is one product for each of
 // the (m+2)² places: over all tiles a product of matrices, which oneDNN computes. With
-// m = 4 that takes 36 multiplications in place of 144, with m = 2 16 in place of 36.
+// m = 2 that takes 16 multiplications in place of 36, with m = 4 36 in place of 144, with
+// m = 6 64 in place of 324.
 //
-// A transform of a row of numbers is that of Toom and Cook for the points 0, ±a, ±b and
-// infinity, or 0, ±1 and infinity. With a = 5/8 and b = 3/2, as oneDNN takes them, sums lose
-// fewer digits than with the points 1 and 2 of the paper.
+// A transform of a row of numbers is that of Toom and Cook for the points 0, infinity and,
+// with m = 2, ±1, with m = 4 ±a and ±b, with m = 6 ±1/2, ±1 and ±2. With a = 5/8 and b = 3/2,
+// as oneDNN takes them, sums lose fewer digits than with the points 1 and 2 of the paper.
 //
 // With a dilation d every d-th row and column make a picture of their own, so that tiles
 // are taken there.
@@ -20,7 +21,7 @@ typedef int32_t wide_int __attribute__((vector_size(4 * WIDE)));
 typedef uint32_t wide_bits __attribute__((vector_size(4 * WIDE)));
 typedef uint16_t wide_half __attribute__((vector_size(2 * WIDE)));
 
-enum { MOST = 6 }; // places across a tile
+enum { MOST = 8 }; // places across a tile
 
 BODY void get(wide *v, const void *p, long i, int bf) {
     if (!bf) {
@@ -56,6 +57,18 @@ BODY void transform_source(int m, const wide *x, long step, wide *y) {
         return;
     }
     const wide x4 = x[4 * step], x5 = x[5 * step];
+    if (m == 6) {
+        const wide x6 = x[6 * step], x7 = x[7 * step];
+        wide even = x6 - 5 * x4 + 4 * x2, odd = .5f * (x5 - 5 * x3 + 4 * x1);
+        wide even2 = x6 - 4.25f * x4 + x2, odd2 = x5 - 4.25f * x3 + x1;
+        wide even3 = x6 - 1.25f * x4 + .25f * x2, odd3 = 2 * (x5 - 1.25f * x3 + .25f * x1);
+        y[0] = x6 - x0 + 5.25f * (x2 - x4);
+        y[1] = even + odd, y[2] = even - odd;
+        y[3] = even2 + odd2, y[4] = even2 - odd2;
+        y[5] = even3 + odd3, y[6] = even3 - odd3;
+        y[7] = x7 - x1 + 5.25f * (x3 - x5);
+        return;
+    }
     wide even = x4 - BB * x2, odd = A * (x3 - BB * x1);
     wide even2 = x4 - AA * x2, odd2 = B * (x3 - AA * x1);
     y[0] = x4 - (AA + BB) * x2 + AA * BB * x0;
@@ -71,6 +84,16 @@ BODY void transform_target(int m, const wide *x, wide *y, long step) {
         return;
     }
     wide a = x[1] + x[2], b = x[3] + x[4], c = x[1] - x[2], d = x[3] - x[4];
+    if (m == 6) {
+        wide e = x[5] + x[6], f = x[5] - x[6];
+        y[0] = x[0] + a + b + e;
+        y[step] = .5f * c + d + 2 * f;
+        y[2 * step] = .25f * a + b + 4 * e;
+        y[3 * step] = .125f * c + d + 8 * f;
+        y[4 * step] = .0625f * a + b + 16 * e;
+        y[5 * step] = .03125f * c + d + 32 * f + x[7];
+        return;
+    }
     y[0] = x[0] + a + b;
     y[step] = A * c + B * d;
     y[2 * step] = AA * a + BB * b;
@@ -85,6 +108,18 @@ BODY void transform_gradient(int m, const wide *x, long step, wide *y) {
         return;
     }
     const wide x2 = x[2 * step], x3 = x[3 * step];
+    if (m == 6) {
+        const wide x4 = x[4 * step], x5 = x[5 * step];
+        wide even = x0 + .25f * x2 + .0625f * x4, odd = .5f * x1 + .125f * x3 + .03125f * x5;
+        wide even2 = x0 + x2 + x4, odd2 = x1 + x3 + x5;
+        wide even3 = x0 + 4 * x2 + 16 * x4, odd3 = 2 * x1 + 8 * x3 + 32 * x5;
+        y[0] = x0;
+        y[1] = even + odd, y[2] = even - odd;
+        y[3] = even2 + odd2, y[4] = even2 - odd2;
+        y[5] = even3 + odd3, y[6] = even3 - odd3;
+        y[7] = x5;
+        return;
+    }
     wide even = x0 + AA * x2, odd = A * (x1 + AA * x3);
     wide even2 = x0 + BB * x2, odd2 = B * (x1 + BB * x3);
     y[0] = x0;
@@ -94,7 +129,7 @@ BODY void transform_gradient(int m, const wide *x, long step, wide *y) {
 }
 
 // Row i of the transform of weights times 3 numbers.
-static const float filters[2][MOST][3] = {
+static const float filters[3][MOST][3] = {
     {{-1, 0, 0}, {.5f, .5f, .5f}, {.5f, -.5f, .5f}, {0, 0, 1}},
     {
         {1 / (AA * BB), 0, 0},
@@ -102,6 +137,16 @@ static const float filters[2][MOST][3] = {
         {1 / (2 * AA * (AA - BB)), -A / (2 * AA * (AA - BB)), AA / (2 * AA * (AA - BB))},
         {1 / (2 * BB * (BB - AA)), B / (2 * BB * (BB - AA)), BB / (2 * BB * (BB - AA))},
         {1 / (2 * BB * (BB - AA)), -B / (2 * BB * (BB - AA)), BB / (2 * BB * (BB - AA))},
+        {0, 0, 1},
+    },
+    {
+        {-1, 0, 0},
+        {32 / 45.f, 16 / 45.f, 8 / 45.f},
+        {32 / 45.f, -16 / 45.f, 8 / 45.f},
+        {-2 / 9.f, -2 / 9.f, -2 / 9.f},
+        {-2 / 9.f, 2 / 9.f, -2 / 9.f},
+        {1 / 90.f, 2 / 90.f, 4 / 90.f},
+        {1 / 90.f, -2 / 90.f, 4 / 90.f},
         {0, 0, 1},
     },
 };
@@ -189,7 +234,9 @@ BODY void spread_tiles(args a, long lo, long hi, int bf, int m, int side, int gr
 #define SPREAD(name, gradient)                                                              \
     BODY void name##_body(args a, long lo, long hi, int thread, int bf) {                    \
         (void)thread;                                                                       \
-        if (a->n[11] == 4)                                                                  \
+        if (a->n[11] == 6)                                                                  \
+            spread_tiles(a, lo, hi, bf, 6, gradient ? 6 : 8, gradient);                     \
+        else if (a->n[11] == 4)                                                             \
             spread_tiles(a, lo, hi, bf, 4, gradient ? 4 : 6, gradient);                     \
         else                                                                                \
             spread_tiles(a, lo, hi, bf, 2, gradient ? 2 : 4, gradient);                     \
@@ -209,7 +256,7 @@ BODY void join_tiles(args a, long lo, long hi, int bf, int m) {
         locate(&g, a->n[0] + i, dilation, m, &picture, &top, &left);
         long rows = MIN(m, (p - top + dilation - 1) / dilation), columns = MIN(m, (q - left + dilation - 1) / dilation);
         for (long k = 0; k < o; k += WIDE) {
-            wide x[MOST], t[4 * MOST], y[4 * 4], b = {0};
+            wide x[MOST], t[6 * MOST], y[6 * 6], b = {0};
             const float *v = from + i * o + k;
             for (int s = 0; s < all; s++) {
                 for (int r = 0; r < all; r++) memcpy(&x[r], v + (r * all + s) * plane, sizeof x[r]);
@@ -235,7 +282,9 @@ BODY void join_tiles(args a, long lo, long hi, int bf, int m) {
 
 BODY void target_tiles_body(args a, long lo, long hi, int thread, int bf) {
     (void)thread;
-    if (a->n[8] == 4)
+    if (a->n[8] == 6)
+        join_tiles(a, lo, hi, bf, 6);
+    else if (a->n[8] == 4)
         join_tiles(a, lo, hi, bf, 4);
     else
         join_tiles(a, lo, hi, bf, 2);
@@ -249,7 +298,9 @@ TYPED(target_tiles)
 #define SIDED(name, at)                                                     \
     VARIANTS static void name(args a, long lo, long hi, int thread) {        \
         (void)thread;                                                       \
-        if (a->n[at] == 4)                                                  \
+        if (a->n[at] == 6)                                                  \
+            name##_body(a, lo, hi, 6);                                      \
+        else if (a->n[at] == 4)                                             \
             name##_body(a, lo, hi, 4);                                      \
         else                                                                \
             name##_body(a, lo, hi, 2);                                      \
@@ -260,7 +311,7 @@ enum { ROW = 256, GROUP = 16 }; // outputs and inputs at a time
 BODY void filter_tiles_body(args a, long lo, long hi, int m) {
     long o = a->n[0], c = a->n[1], turned = a->n[2];
     const int all = m + 2;
-    const float(*f)[3] = filters[m == 4];
+    const float(*f)[3] = filters[m / 2 - 1];
     long inputs = turned ? o : c, outputs = turned ? c : o;
     float rows[MOST * MOST][ROW]; // so that places far apart are not written in turn
     for (long in = lo; in < hi; in++)
@@ -290,7 +341,7 @@ SIDED(filter_tiles, 3)
 BODY void filter_gradient_body(args a, long lo, long hi, int m) {
     long o = a->n[0], c = a->n[1];
     const int all = m + 2;
-    const float(*f)[3] = filters[m == 4];
+    const float(*f)[3] = filters[m / 2 - 1];
     float w[WIDE][GROUP * 9];
     for (long group = lo; group < hi; group++)
         for (long first = 0; first < o; first += WIDE) {

@@ -8,6 +8,7 @@ package onednn
 import "C"
 
 import (
+	"math"
 	"unsafe"
 
 	"github.com/destseg/destseg/graph"
@@ -33,6 +34,7 @@ type product struct {
 // A tiling says which convolutions are computed by tiles, and in what chunks.
 type tiling struct {
 	always bool // all that can be, and not just those that take less time
+	side   int  // of the tiles in bf16, or 0: of which they take the least time
 	chunk  int  // bytes that the numbers of a chunk take, about
 }
 
@@ -46,60 +48,91 @@ const (
 
 // winograd returns how to compute a convolution by products of tiles, if that takes less
 // time. Where AMX computes in bf16 it never does.
-//
-// Tiles of 4×4 lose half a digit of fp32, which is nothing beside bf16, or beside what the
-// order of sums does to gradients. In fp32 the way forward has tiles of 2×2, and none where
-// something is trained: a loss that agrees with the vectors in 7 digits would do so in 6.
-func (l *lowering) winograd(s *C.dnn_conv_spec, frozen bool) (w winograd, ok bool) {
+func (l *lowering) winograd(s *C.dnn_conv_spec, frozen bool) (best winograd, ok bool) {
 	if s.kernel != 3 || s.stride != 1 || s.integer != 0 || s.c%C.DNN_BLOCK != 0 || s.o%C.DNN_BLOCK != 0 {
-		return w, false
+		return best, false
 	}
 	if l.bf16 && hasAMX() && !l.tiling.always {
-		return w, false
+		return best, false
 	}
-	w = winograd{spec: *s, side: 4}
-	inference := len(l.graph.Updates) == 0
-	if s.kind == C.DNN_FORWARD && !l.bf16 {
-		if !inference {
-			return w, false
+	least := math.Inf(1)
+	if !l.tiling.always {
+		least = tapsInside(s.p, s) * tapsInside(s.q, s) * float64(l.tiledPictures(s)*int(s.c*s.o))
+		if l.bf16 {
+			least /= 2
 		}
-		w.side = 2
 	}
+	for _, side := range l.tileSides(s.kind) {
+		w := l.tiles(s, side)
+		if cost := w.cost(frozen); cost < least {
+			best, least, ok = w, cost, true
+		}
+	}
+	return best, ok
+}
+
+// tileSides lists the tiles that round little enough. Those of 4×4 lose half a digit of fp32,
+// those of 6×6 another half, which is nothing beside bf16; the first is nothing beside what
+// the order of sums does to gradients. In fp32 the way forward has tiles of 2×2, and none
+// where something is trained: a loss that agrees with the vectors in 7 digits would do so in 6.
+func (l *lowering) tileSides(kind C.int) []int {
+	switch {
+	case l.bf16 && l.tiling.side != 0:
+		return []int{l.tiling.side}
+	case l.bf16:
+		return []int{4, 6}
+	case kind != C.DNN_FORWARD:
+		return []int{4}
+	case l.inference():
+		return []int{2}
+	}
+	return nil
+}
+
+func (l *lowering) inference() bool { return len(l.graph.Updates) == 0 }
+
+// tiledPictures is how many pictures' tiles may share a product. What is found in one must
+// not depend on what goes with it, but the last digits of a product may depend on its size
+// and on where in it a tile lies.
+func (l *lowering) tiledPictures(s *C.dnn_conv_spec) int {
+	if l.inference() {
+		return 1
+	}
+	return int(s.n)
+}
+
+// tiles cuts a convolution's results.
+func (l *lowering) tiles(s *C.dnn_conv_spec, side int) winograd {
 	height, width := s.p, s.q
 	if s.kind == C.DNN_BACKWARD_DATA {
 		height, width = s.h, s.w
 	}
-	each := int(C.ds_tiles(height, width, s.dilation, C.long(w.side)))
-	w.tiles = int(s.n) * each
-	pictures := int(s.n)
-	if inference {
-		// What is found in one must not depend on what goes with it, but the last digits of
-		// a product may depend on its size and on where in it a tile lies.
-		pictures = 1
-	}
-	w.group = pictures * each
-	places, channels, weights := w.places(), int(s.c+s.o), float64(s.c*s.o)
+	each := int(C.ds_tiles(height, width, s.dilation, C.long(side)))
+	w := winograd{spec: *s, side: side, tiles: int(s.n) * each, group: l.tiledPictures(s) * each}
 	bytes := l.tiling.chunk
 	if s.kind == C.DNN_BACKWARD_WEIGHTS {
 		bytes *= sumChunks
 	}
-	chunks := (w.group-1)/max(bytes/(4*places*channels), leastChunk) + 1
+	if side == 6 {
+		bytes *= 2 // lest a chunk have half as many tiles as one of 4×4
+	}
+	chunks := (w.group-1)/max(bytes/(4*w.places()*int(s.c+s.o)), leastChunk) + 1
 	// Odd, lest the matrices of all places begin at the same line of a cache.
 	w.chunk = (w.group+chunks-1)/chunks | 1
+	return w
+}
 
-	// In multiplications of fp32: what transforming a number takes, and transforming a
-	// weight and bringing it in.
-	const perNumber, perWeight, perFrozenWeight = 50, 40, 30
-	direct := float64(pictures) * tapsInside(s.p, s) * tapsInside(s.q, s) * weights
-	if l.bf16 {
-		direct /= 2
+// cost estimates the time of a group, in multiplications of fp32.
+func (w winograd) cost(frozen bool) float64 {
+	channels, weights := float64(w.spec.c+w.spec.o), float64(w.spec.c*w.spec.o)
+	perNumber, perWeight := 50., 40. // what transforming one takes, and bringing a weight in
+	if w.side == 6 {
+		perNumber = 60
 	}
-	once := perWeight
 	if frozen {
-		once = perFrozenWeight
+		perWeight = 30
 	}
-	own := float64(w.group)*(weights+perNumber*float64(channels)) + float64(once)*weights
-	return w, l.tiling.always || float64(places)*own < direct
+	return float64(w.places()) * (float64(w.group)*(weights+perNumber*channels) + perWeight*weights)
 }
 
 // hasAMX reports whether the processor computes in bf16 sixteen times as fast as in fp32.

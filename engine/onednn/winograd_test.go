@@ -18,7 +18,10 @@ import (
 
 // Tiles compute in fp32 whatever their source is held in, so that these tests need no
 // processor with bf16.
-var tilePrecisions = []engine.Options{fp32, bf16}
+var tileKinds = []struct {
+	engine.Options
+	side int // 0 where there is no choice
+}{{fp32, 0}, {bf16, 4}, {bf16, 6}}
 
 // TestWinograd compares convolutions by products of tiles, forward and backward, with
 // direct ones in float64: with sides that are no multiples of a tile's, with dilations
@@ -58,18 +61,18 @@ func TestWinograd(t *testing.T) {
 
 		for steps, g := range map[int]*graph.Graph{1: inference, 3: training} {
 			want, _ := outputs(t, plain.NewFloat64(), engine.Options{Threads: 2}, g)
-			for _, o := range tilePrecisions {
+			for _, k := range tileKinds {
 				limit := 5e-6
-				if o.Precision == engine.BFloat16 {
+				if k.Precision == engine.BFloat16 {
 					limit = 5e-3
 				}
-				got, tiled := outputs(t, onednn.NewTiled(), o, g)
+				got, tiled := outputs(t, onednn.NewTiled(k.side), k.Options, g)
 				if tiled != steps {
-					t.Errorf("%+v, %v: %d steps by tiles, want %d", c, o.Precision, tiled, steps)
+					t.Errorf("%+v, %+v: %d steps by tiles, want %d", c, k, tiled, steps)
 				}
 				for name, v := range got {
 					if e := distance(v, want[name]); !(e <= limit) {
-						t.Errorf("%+v, %v, %s: relative error %.2g", c, o.Precision, name, e)
+						t.Errorf("%+v, %+v, %s: relative error %.2g", c, k, name, e)
 					}
 				}
 			}
@@ -79,8 +82,10 @@ func TestWinograd(t *testing.T) {
 
 // TestConformanceTiled takes tiles among all else: of views, frozen, beside residuals.
 func TestConformanceTiled(t *testing.T) {
-	t.Run("fp32", func(t *testing.T) { golden.Conformance(t, onednn.NewTiled(), fp32, 1e-5, 1e-5) })
-	t.Run("bf16", func(t *testing.T) { golden.Conformance(t, onednn.NewTiled(), inBF16(t), 0.02, 0.4) })
+	t.Run("fp32", func(t *testing.T) { golden.Conformance(t, onednn.NewTiled(0), fp32, 1e-5, 1e-5) })
+	for _, side := range []int{4, 6} {
+		t.Run(fmt.Sprint("bf16 by ", side), func(t *testing.T) { golden.Conformance(t, onednn.NewTiled(side), inBF16(t), 0.02, 0.4) })
+	}
 }
 
 // TestTilesOfABatch checks that a picture gets the very numbers that it gets alone. oneDNN's
@@ -89,7 +94,7 @@ func TestTilesOfABatch(t *testing.T) {
 	const batch = 3
 	build := func(batch int) *graph.Graph {
 		g := new(graph.Graph)
-		x := g.Input("x", batch, 64, 33, 30) // 72 tiles of 4×4 or 255 of 2×2, in chunks of 25 or 33
+		x := g.Input("x", batch, 64, 45, 40) // 460 tiles of 2×2, 120 of 4×4 or 56 of 6×6, in chunks of 31, 31 and 29
 		y := x
 		for i, dilation := range []int{1, 3} {
 			w, bias := g.Variable(fmt.Sprint("w", i), 64, 64, 3, 3), g.Variable(fmt.Sprint(i, ".bias"), 64)
@@ -98,10 +103,10 @@ func TestTilesOfABatch(t *testing.T) {
 		g.Output("y", y)
 		return g
 	}
-	for _, o := range tilePrecisions {
-		all := compile(t, onednn.NewTiled(), o, build(batch))
-		alone := compile(t, onednn.NewTiled(), o, build(1))
-		pictures := golden.Draw("x", []int{batch, 64, 33, 30})
+	for _, k := range tileKinds {
+		all := compile(t, onednn.NewTiled(k.side), k.Options, build(batch))
+		alone := compile(t, onednn.NewTiled(k.side), k.Options, build(1))
+		pictures := golden.Draw("x", []int{batch, 64, 45, 40})
 		together, own := make([]float32, len(pictures)), make([]float32, len(pictures)/batch)
 		if err := errors.Join(all.Write("x", pictures), all.Run(), all.Read("y", together)); err != nil {
 			t.Fatal(err)
@@ -112,7 +117,7 @@ func TestTilesOfABatch(t *testing.T) {
 				t.Fatal(err)
 			}
 			if !slices.Equal(together[at:at+len(own)], own) {
-				t.Errorf("%v: picture %d differs by %.2g with others", o.Precision, i, distance(together[at:at+len(own)], own))
+				t.Errorf("%+v: picture %d differs by %.2g with others", k, i, distance(together[at:at+len(own)], own))
 			}
 		}
 	}
